@@ -26,6 +26,15 @@ TOOLS_SRC =
 
 PROTO_MSG =
 
+# End-to-end tests: tests/e2e/<name>.sh, run from the root with B=build/<variant>; exit 77 = lacks something.
+E2E =
+
+# The longer ones, for .ci/run and test-long.
+E2E_LONG =
+
+# Checks against independent programs: tests/oracle/<name>, run by build/venv/bin/python or node.
+ORACLES =
+
 # One binary per module: tests/test_<module>.c
 TESTS = \
 	test_err
@@ -95,10 +104,85 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIB)
 	$(CC) $(CFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 
 .PHONY: unit
-unit: all $(TEST_BIN) ## build and run the unit tests of one variant
-	@for t in $(TEST_BIN); do ./$$t 2>&1 | tail -n 200 > $$t.out; rc=$${PIPESTATUS[0]}; \
-		if [ $$rc != 0 ]; then cat $$t.out; echo "FAILED: $$t"; exit 1; fi; \
-		grep -h 'PASSED' $$t.out | tail -n 1 | sed "s|^|$$(basename $$t) |"; done
+unit: all $(TEST_BIN) ## build and run the unit tests of one variant (V=...)
+	@n=0; for t in $(TEST_BIN); do ./$$t > $$t.out 2>&1; rc=$$?; \
+		if [ $$rc != 0 ]; then tail -n 60 $$t.out; echo "FAILED: $$t"; exit 1; fi; \
+		k=$$(sed -nE 's/.*PASSED *\] ([0-9]+) test.*/\1/p' $$t.out | tail -n 1); \
+		echo "$$(basename $$t) $$k"; n=$$((n + k)); done; echo "$$n unit tests pass ($(V))"
+
+.PHONY: deps
+deps: ## install what the build needs (Debian packages), or print the command
+	@tests/deps.sh $(DEPS)
+
+.PHONY: test-deps
+test-deps: deps ## install what the tests need: sanitizers, oracles, brokers
+	@tests/deps.sh $(TEST_DEPS)
+	@if [ -f tests/requirements.txt ] && ! cmp -s tests/requirements.txt build/venv/requirements.txt; then \
+		python3 -m venv build/venv && build/venv/bin/pip install -q --disable-pip-version-check \
+		-r tests/requirements.txt && cp tests/requirements.txt build/venv/; fi
+	@if [ -f tests/oracle/package.json ] && ! cmp -s tests/oracle/package.json build/node/package.json; then \
+		mkdir -p build/node && cp tests/oracle/package.json build/node/package.json.new && \
+		(cd build/node && mv package.json.new package.json && npm install --silent --no-audit --no-fund \
+		|| { rm -f package.json; exit 1; }); fi
+
+.PHONY: fuzz-build
+fuzz-build: ## build the fuzz targets (clang)
+	@$(MAKE) --no-print-directory V=fuzz fuzz-targets
+
+.PHONY: fuzz-targets
+fuzz-targets: $(FUZZ:%=$(B)/tests/fuzz/%)
+
+.PHONY: check-layers
+check-layers: ## includes follow the data, third-party headers in one file each, no banned calls
+	@tests/lint/layers.sh && echo "layers hold"
+
+HEADERS = $(sort $(wildcard proto/*.h proto/formats/*.h triggers/*.h storage/*.h uploader/*.h daemon/*.h \
+	tools/*.h tools/sink/*.h))
+.PHONY: check-headers
+check-headers: $(GEN_HDR) ## each header compiles alone
+	@tests/lint/headers.sh $(B)/gen $(HEADERS) && echo "$(words $(HEADERS)) headers compile alone"
+
+.PHONY: lint
+lint: check-layers check-headers ## layers, headers, cppcheck, clang-tidy
+	@cppcheck -q --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability \
+		--suppress=missingIncludeSystem -I. -I$(B)/gen $(LIB_SRC)
+	@clang-tidy-14 --quiet --warnings-as-errors='*' \
+		--checks='-*,clang-analyzer-core*,clang-analyzer-unix*,bugprone-sizeof*,bugprone-suspicious-mem*,bugprone-infinite-loop' \
+		$(LIB_SRC) -- $(CFLAGS_COMMON:-W%=) 2>/dev/null
+
+step_e2e = $(foreach t,$(1),'e2e-$(t)=B=$(2) tests/e2e/$(t).sh')
+step_oracle = $(foreach t,$(ORACLES),'oracle-$(basename $(t))=$(if $(filter %.mjs,$(t)),NODE_PATH=build/node/node_modules node,build/venv/bin/python) tests/oracle/$(t)')
+
+.PHONY: test
+test: ## everything that a change must pass, under 15 minutes on 2 cores
+	@$(MAKE) --no-print-directory test-deps
+	@$(MAKE) --no-print-directory -s -j2 all
+	@tests/run 'layers=make -s check-layers' 'headers=make -s check-headers' \
+		'unit-release=make -s -j2 unit' 'unit-asan=make -s -j2 unit V=asan' \
+		$(call step_oracle) $(call step_e2e,$(E2E),build/release) \
+		$(if $(FUZZ),'fuzz=make -s -j2 fuzz-build && tests/fuzz.sh 5 $(FUZZ)')
+
+.PHONY: test-ci
+test-ci: ## what .ci/run adds to make test: TSan, lint, longer fuzzing and longer loops
+	@$(MAKE) --no-print-directory -s test-deps
+	@tests/run 'lint=make -s lint' 'unit-tsan=make -s -j2 unit V=tsan' \
+		$(call step_e2e,$(E2E_LONG),build/release) \
+		$(if $(FUZZ),'fuzz-60=make -s -j2 fuzz-build && tests/fuzz.sh $(FUZZ_SECONDS) $(FUZZ)')
+FUZZ_SECONDS ?= 60
+
+.PHONY: test-long
+test-long: ## the millions: an hour of fuzzing a target, kill loops without end; hours
+	@FUZZ_SECONDS=3600 STEP_TIMEOUT=86400 KILL_CYCLES=1000 $(MAKE) --no-print-directory test-ci
+
+.PHONY: fmt
+fmt: ## clang-format over our C files
+	@clang-format-14 -i $$(git ls-files '*.c' '*.h')
+
+PREFIX ?= /usr/local
+.PHONY: install
+install: all ## install binaries, unit, configuration under DESTDIR/PREFIX
+	install -D -m 755 $(B)/roadloop $(DESTDIR)$(PREFIX)/bin/roadloop
+	install -D -m 755 $(B)/roadloopd $(DESTDIR)$(PREFIX)/sbin/roadloopd
 
 .PHONY: clean
 clean: ## remove build/
