@@ -22,7 +22,8 @@ DAEMON_SRC =
 
 SINK_SRC =
 
-TOOLS_SRC =
+TOOLS_SRC = \
+	tools/cmd.c
 
 PROTO_MSG =
 
