@@ -18,7 +18,9 @@ STORAGE_SRC =
 
 UPLOADER_SRC =
 
-DAEMON_SRC =
+DAEMON_SRC = \
+	daemon/shaping.c \
+	daemon/spsc.c
 
 SINK_SRC =
 
@@ -38,7 +40,8 @@ ORACLES =
 
 # One binary per module: tests/test_<module>.c
 TESTS = \
-	test_err
+	test_err \
+	test_spsc
 
 FUZZ =
 
