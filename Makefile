@@ -7,8 +7,10 @@ CC := gcc
 VERSION := 0.1.0
 
 PROTO_SRC = \
+	proto/crc.c \
 	proto/err.c \
-	proto/hash.c
+	proto/hash.c \
+	proto/mcap.c
 
 FORMATS_SRC =
 
