@@ -10,7 +10,8 @@ PROTO_SRC = \
 	proto/crc.c \
 	proto/err.c \
 	proto/hash.c \
-	proto/mcap.c
+	proto/mcap.c \
+	proto/timeline.c
 
 FORMATS_SRC =
 
@@ -21,6 +22,7 @@ STORAGE_SRC =
 UPLOADER_SRC =
 
 DAEMON_SRC = \
+	daemon/session.c \
 	daemon/shaping.c \
 	daemon/spsc.c
 
@@ -43,6 +45,7 @@ ORACLES =
 # One binary per module: tests/test_<module>.c
 TESTS = \
 	test_err \
+	test_timeline \
 	test_spsc
 
 FUZZ =
