@@ -11,7 +11,9 @@ PROTO_SRC = \
 	proto/err.c \
 	proto/hash.c \
 	proto/mcap.c \
-	proto/timeline.c
+	proto/timeline.c \
+	proto/arena.c \
+	proto/yaml.c
 
 FORMATS_SRC =
 
