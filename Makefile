@@ -13,7 +13,13 @@ PROTO_SRC = \
 	proto/mcap.c \
 	proto/timeline.c \
 	proto/arena.c \
-	proto/yaml.c
+	proto/yaml.c \
+	proto/codec_columnar.c \
+	proto/codec_rows.c \
+	proto/group.c \
+	proto/order.c \
+	proto/rowbuf.c \
+	proto/zpack.c
 
 FORMATS_SRC =
 
@@ -48,7 +54,9 @@ ORACLES =
 TESTS = \
 	test_err \
 	test_timeline \
-	test_spsc
+	test_spsc \
+	test_group \
+	test_rowbuf
 
 FUZZ =
 

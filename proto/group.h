@@ -9,7 +9,7 @@
 #include "proto/err.h"
 #include "proto/rowbuf.h"
 
-#define GROUP_RECORD_BYTES_MAX (BLOCK_BYTES_MAX + 1048576) /* encoded, all blocks and heads */
+#define GROUP_RECORD_BYTES_MAX (BLOCK_BYTES_MAX + 4194304) /* rows, and heads and order beside them */
 
 enum codec_id {
     CODEC_ROWS = 0,     /* plain rows: the control, and what an overloaded encoder falls back to */

@@ -6,6 +6,7 @@
  * offset_ns. No clock, no thread: the owner is one thread. Memory is allocated at open only. */
 #ifndef PROTO_ROWBUF_H
 #define PROTO_ROWBUF_H
+#include "proto/bytes.h"
 #include "proto/frame.h"
 
 #include <stddef.h>
@@ -55,6 +56,22 @@ uint32_t rowbuf_count(const struct rowbuf *buf);
 struct rowbuf_cursor rowbuf_begin(const struct rowbuf *buf);
 /* Gives the next row; false at the end, with *ret_row untouched. */
 bool rowbuf_next(const struct rowbuf *buf, struct rowbuf_cursor *cursor, struct row *ret_row);
+
+/* The plain form of the next row, borrowed: ROWBUF_HEAD_BYTES (stamp i64, id u32, flags u8, source
+ * u8, len u8, dlc u8; little-endian) and its data; NULL at the end. The cursor then says step and
+ * mono of that row: next_step - 1, mono_ns. */
+const uint8_t *rowbuf_peek(const struct rowbuf *buf, struct rowbuf_cursor *cursor);
+
+static inline int64_t plain_stamp(const uint8_t *row) { return (int64_t)load_le64(row); }
+static inline uint32_t plain_id(const uint8_t *row) { return load_le32(row + 8); }
+static inline uint8_t plain_flags(const uint8_t *row) { return row[12]; }
+static inline uint8_t plain_source(const uint8_t *row) { return row[13]; }
+static inline uint8_t plain_len(const uint8_t *row) { return row[14]; }
+static inline uint8_t plain_dlc(const uint8_t *row) { return row[15]; }
+
+/* Between the plain form and a frame. plain_from_frame writes 16 + len bytes and returns them. */
+size_t plain_from_frame(const struct frame *frame, uint8_t *row);
+void plain_to_frame(const uint8_t *row, struct frame *ret_frame);
 
 /* -EINVAL when the frame breaks an invariant of frame.h, else 0: id in range for its flags, len
  * and dlc consistent with the kind (an RTR frame has len 0 and dlc 0..15), data beyond len zero. */
