@@ -31,7 +31,13 @@ UPLOADER_SRC =
 
 DAEMON_SRC = \
 	daemon/session.c \
+	daemon/clock.c \
+	daemon/merge.c \
 	daemon/shaping.c \
+	daemon/source_can.c \
+	daemon/source_dgram.c \
+	daemon/source_recording.c \
+	daemon/source_socket.c \
 	daemon/spsc.c
 
 SINK_SRC =
@@ -56,7 +62,10 @@ TESTS = \
 	test_timeline \
 	test_spsc \
 	test_group \
-	test_rowbuf
+	test_rowbuf \
+	test_merge \
+	test_clock \
+	test_source_dgram
 
 FUZZ =
 
