@@ -11,6 +11,10 @@ PROTO_SRC = \
 	proto/err.c \
 	proto/hash.c \
 	proto/mcap.c \
+	proto/mcap_chunk.c \
+	proto/mcap_index.c \
+	proto/mcap_read.c \
+	proto/mcap_write.c \
 	proto/timeline.c \
 	proto/arena.c \
 	proto/yaml.c \
@@ -59,6 +63,7 @@ ORACLES =
 # One binary per module: tests/test_<module>.c
 TESTS = \
 	test_err \
+	test_mcap_conformance \
 	test_timeline \
 	test_spsc \
 	test_group \

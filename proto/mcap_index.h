@@ -1,13 +1,15 @@
 /* mcap_index - reads an MCAP file by its summary: what is in it, one attachment or metadata record,
  * messages in the order of log_time (file order where times are equal), in a span of time.
  * Needs a file with a summary section; messages need chunk indexes. Checks the summary's CRC and
- * that of each chunk and attachment that it reads. Memory: the summary, and the chunks whose spans
- * overlap, at most MCAP_INDEX_OPEN_CHUNKS. One thread at a time. */
+ * that of each chunk and attachment that it reads, and that messages lie in the span that their
+ * chunk's index says. Memory: the summary, and the chunks whose spans overlap, at most
+ * MCAP_INDEX_OPEN_CHUNKS of MCAP_INDEX_OPEN_BYTES in all. One thread at a time. */
 #ifndef PROTO_MCAP_INDEX_H
 #define PROTO_MCAP_INDEX_H
 #include "proto/mcap_read.h"
 
 #define MCAP_INDEX_OPEN_CHUNKS 16
+#define MCAP_INDEX_OPEN_BYTES 268435456
 
 struct mcap_index;
 
@@ -41,7 +43,7 @@ int mcap_index_read_metadata(struct mcap_index *index, const struct mcap_metadat
  * indexes. */
 int mcap_index_seek(struct mcap_index *index, uint64_t start, uint64_t end, struct err *err);
 /* Returns 1 with the next message (valid until the next call), 0 at the end, or a negative errno
- * with *err filled; -ENOBUFS when more than MCAP_INDEX_OPEN_CHUNKS chunks overlap. */
+ * with *err filled; -ENOBUFS when more chunks overlap than the limits above allow. */
 int mcap_index_next(struct mcap_index *index, struct mcap_message *ret_message, struct err *err);
 
 #endif

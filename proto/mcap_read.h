@@ -42,7 +42,7 @@ void mcap_reader_close(struct mcap_reader *reader); /* takes NULL */
  * stands, except that records of a chunk come only after its CRC was found true. */
 int mcap_reader_next(struct mcap_reader *reader, struct mcap_record *ret_record, struct err *err);
 
-/* The channel or schema of that id as seen so far: whether there is one. */
+/* Whether a channel with that id was seen so far. */
 bool mcap_reader_has_channel(const struct mcap_reader *reader, uint16_t id);
 uint64_t mcap_reader_position(const struct mcap_reader *reader);
 
