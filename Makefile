@@ -23,15 +23,23 @@ PROTO_SRC = \
 	proto/group.c \
 	proto/order.c \
 	proto/rowbuf.c \
-	proto/zpack.c
+	proto/zpack.c \
+	proto/wire.c \
+	proto/wire_artifact.c \
+	proto/wire_clip.c \
+	proto/wire_names.c
 
 FORMATS_SRC =
 
 TRIGGERS_SRC =
 
-STORAGE_SRC =
+STORAGE_SRC = \
+	storage/db.c
 
-UPLOADER_SRC =
+UPLOADER_SRC = \
+	uploader/kafka_conf.c \
+	uploader/kafka_consumer.c \
+	uploader/kafka_producer.c
 
 DAEMON_SRC = \
 	daemon/session.c \

@@ -221,8 +221,11 @@ struct wire_headers {
     uint32_t count;
     struct wire_header items[WIRE_HEADERS_MAX];
 };
-void wire_headers_of(const struct wire_value *value, struct wire_headers *ret_headers);
-void wire_headers_of_dataset(const struct wire_dataset *dataset, struct wire_headers *ret_headers);
+/* `source` is ce_source: "/vehicle/<pseudonym>" or "/sink/<name>". */
+void wire_headers_of(const struct wire_value *value, const char *source,
+                     struct wire_headers *ret_headers);
+void wire_headers_of_dataset(const struct wire_dataset *dataset, const char *source,
+                             struct wire_headers *ret_headers);
 
 /* Headers that the sink adds to a message copied to dlq.v1. */
 #define WIRE_DLQ_TOPIC "dlq_topic"

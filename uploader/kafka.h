@@ -91,6 +91,9 @@ int kafka_poll_report(struct kafka_producer *producer, int timeout_ms,
 void kafka_producer_stats(const struct kafka_producer *producer,
                           struct kafka_producer_stats *ret_stats);
 
+/* For tests: as if the library had met a fatal error. */
+void kafka_producer_break(struct kafka_producer *producer);
+
 /* ---- Consumer ---- */
 struct kafka_consumer;
 

@@ -1,0 +1,31 @@
+/* kafka_conf - librdkafka's configuration objects, for kafka_producer.c and kafka_consumer.c only. */
+#ifndef UPLOADER_KAFKA_CONF_H
+#define UPLOADER_KAFKA_CONF_H
+#include "uploader/kafka.h"
+
+struct rd_kafka_conf_s;
+struct rd_kafka_s;
+
+/* Our settings, in this order, so that a setting never hides the reason of another. */
+struct kafka_conf_pair {
+    const char *key, *value;
+};
+
+/* A new configuration with `pairs`, then config->settings. On failure *err names the key. The
+ * caller owns *ret_conf until rd_kafka_new takes it. */
+int kafka_conf_make(const struct kafka_config *config, const struct kafka_conf_pair *pairs,
+                    size_t count, struct err *err, struct rd_kafka_conf_s **ret_conf);
+
+/* A deep copy, so that a handle can be made anew; kafka_conf_release frees it. 0 or -ENOMEM. */
+struct kafka_conf_copy {
+    struct kafka_config config;
+    char *text; /* all strings, one allocation */
+    struct kafka_setting settings[KAFKA_SETTINGS_MAX];
+};
+int kafka_conf_keep(const struct kafka_config *config, struct kafka_conf_copy *ret_copy);
+void kafka_conf_release(struct kafka_conf_copy *copy);
+
+/* Partitions of a topic, asked of the broker: >= 1, -ENOENT, -ETIMEDOUT or -EIO. */
+int kafka_conf_partitions(struct rd_kafka_s *rk, const char *topic, int timeout_ms);
+
+#endif

@@ -1,0 +1,346 @@
+#include "uploader/kafka_conf.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <librdkafka/rdkafka.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Invariants: 1. A slot is taken by kafka_produce and given back by exactly one report.
+ * 2. After a fatal error nothing is produced until every slot is back and the handle is new:
+ *    open -> (fatal) dying -> (all reports taken) reopen -> open. */
+#define SLOTS 1024 /* messages with no report yet; queue.buffering.max.messages below says so too */
+
+struct kafka_producer {
+    struct kafka_conf_copy kept;
+    rd_kafka_t *rk; /* NULL while it cannot be made anew */
+    rd_kafka_queue_t *queue;
+    rd_kafka_event_t *reports; /* delivery reports being handed out, or NULL */
+    bool dying;
+    uint64_t opaques[SLOTS];
+    uint32_t sizes[SLOTS];
+    uint32_t free_slots[SLOTS], free_count;
+    struct kafka_producer_stats stats;
+};
+
+static const struct kafka_conf_pair pairs[] = {
+    { "acks", "all" },
+    { "enable.idempotence", "false" }, /* fatal after an unknown outcome: #4438; we dedup by id */
+    { "max.in.flight.requests.per.connection", "5" },
+    { "partitioner", "murmur2_random" }, /* Java's default; librdkafka's own differs */
+    { "compression.codec", "none" },     /* segments are zstd already */
+    { "linger.ms", "50" },
+    { "retry.backoff.ms", "1000" },
+    { "message.timeout.ms", "300000" },
+    { "queue.buffering.max.kbytes", "4096" },
+    { "queue.buffering.max.messages", "1024" },
+};
+
+/* ---- What an error code means for the message: everything not listed is worth another try ---- */
+static const rd_kafka_resp_err_t poison[] = {
+    RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE,
+    RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE,   RD_KAFKA_RESP_ERR_INVALID_RECORD,
+    RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP,  RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT,
+    RD_KAFKA_RESP_ERR__BAD_MSG,
+};
+
+static enum kafka_result result_of(rd_kafka_resp_err_t code)
+{
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return KAFKA_DONE;
+    for (size_t i = 0; i < sizeof poison / sizeof poison[0]; i++)
+        if (poison[i] == code)
+            return KAFKA_POISON;
+    return KAFKA_RETRY;
+}
+
+static int make_handle(struct kafka_producer *producer, struct err *err)
+{
+    char reason[KAFKA_REASON_MAX];
+    rd_kafka_conf_t *conf;
+
+    int rc = kafka_conf_make(&producer->kept.config, pairs, sizeof pairs / sizeof pairs[0], err,
+                             &conf);
+    if (rc)
+        return rc;
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
+    producer->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
+    if (!producer->rk) {
+        rd_kafka_conf_destroy(conf);
+        return err_plain(err, -EINVAL, "kafka: %s", reason);
+    }
+    producer->queue = rd_kafka_queue_get_main(producer->rk);
+    (void)rd_kafka_set_log_queue(producer->rk, producer->queue);
+    producer->dying = false;
+    return 0;
+}
+
+static void drop_handle(struct kafka_producer *producer)
+{
+    if (producer->reports)
+        rd_kafka_event_destroy(producer->reports);
+    producer->reports = NULL;
+    if (producer->queue)
+        rd_kafka_queue_destroy(producer->queue);
+    producer->queue = NULL;
+    if (producer->rk)
+        rd_kafka_destroy(producer->rk);
+    producer->rk = NULL;
+}
+
+int kafka_producer_open(const struct kafka_config *config, struct err *err,
+                        struct kafka_producer **ret_producer)
+{
+    struct kafka_producer *producer = calloc(1, sizeof *producer);
+    if (!producer)
+        return err_plain(err, -ENOMEM, "kafka: no memory");
+    for (uint32_t i = 0; i < SLOTS; i++)
+        producer->free_slots[i] = SLOTS - 1 - i;
+    producer->free_count = SLOTS;
+    int rc = kafka_conf_keep(config, &producer->kept);
+    if (rc)
+        (void)err_plain(err, rc, "kafka: too many settings, or no memory");
+    else
+        rc = make_handle(producer, err);
+    if (rc) {
+        kafka_producer_close(producer, 0);
+        return rc;
+    }
+    *ret_producer = producer;
+    return 0;
+}
+
+void kafka_producer_close(struct kafka_producer *producer, int flush_ms)
+{
+    struct kafka_report report;
+
+    if (!producer)
+        return;
+    while (producer->rk && producer->free_count < SLOTS && flush_ms > 0) {
+        int step_ms = flush_ms < 50 ? flush_ms : 50;
+        if (kafka_poll_report(producer, step_ms, &report) == 0)
+            flush_ms -= step_ms;
+    }
+    if (producer->rk)
+        (void)rd_kafka_purge(producer->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    drop_handle(producer);
+    kafka_conf_release(&producer->kept);
+    free(producer);
+}
+
+static void note(struct kafka_producer *producer, const char *text)
+{
+    (void)snprintf(producer->stats.last_error, sizeof producer->stats.last_error, "%s", text);
+}
+
+/* Open messages come back as purged reports, so that none is forgotten. */
+static void begin_dying(struct kafka_producer *producer)
+{
+    if (producer->dying)
+        return;
+    producer->dying = true;
+    producer->stats.recreated++;
+    (void)rd_kafka_purge(producer->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+}
+
+static rd_kafka_resp_err_t produce(struct kafka_producer *producer,
+                                   const struct kafka_message *message, rd_kafka_headers_t *headers,
+                                   uint32_t slot)
+{
+    /* The topic goes by name: librdkafka keeps one handle a topic inside, and metadata stays warm
+     * because partitions are asked for before the first message (#5032). */
+    return rd_kafka_producev(
+        producer->rk, RD_KAFKA_V_TOPIC(message->topic), RD_KAFKA_V_PARTITION(message->partition),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(message->key, message->key_size),
+        /* The cast drops const: with F_COPY librdkafka only reads. */
+        RD_KAFKA_V_VALUE((void *)(uintptr_t)message->value, message->value_size),
+        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE((void *)((uintptr_t)slot + 1)),
+        RD_KAFKA_V_END);
+}
+
+static rd_kafka_headers_t *headers_of(const struct kafka_message *message)
+{
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(message->header_count);
+
+    for (uint32_t i = 0; headers && i < message->header_count; i++)
+        (void)rd_kafka_header_add(headers, message->headers[i].name, -1, message->headers[i].value,
+                                  (ssize_t)message->headers[i].size);
+    return headers;
+}
+
+static int errno_of(struct kafka_producer *producer, rd_kafka_resp_err_t code)
+{
+    note(producer, rd_kafka_err2str(code));
+    switch (code) {
+    case RD_KAFKA_RESP_ERR__QUEUE_FULL: return -EAGAIN;
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE: return -EMSGSIZE;
+    case RD_KAFKA_RESP_ERR__FATAL: begin_dying(producer); return -ENOTCONN;
+    default: return -EINVAL;
+    }
+}
+
+int kafka_produce(struct kafka_producer *producer, const struct kafka_message *message)
+{
+    if (message->key_size == 0 || message->opaque == 0 || message->header_count > KAFKA_HEADERS_MAX)
+        return -EINVAL;
+    if (!producer->rk || producer->dying)
+        return -ENOTCONN;
+    if (producer->free_count == 0)
+        return -EAGAIN;
+    rd_kafka_headers_t *headers = headers_of(message);
+    if (!headers)
+        return -EAGAIN;
+    uint32_t slot = producer->free_slots[producer->free_count - 1];
+    rd_kafka_resp_err_t code = produce(producer, message, headers, slot);
+    if (code) {
+        rd_kafka_headers_destroy(headers); /* taken over only on success */
+        return errno_of(producer, code);
+    }
+    producer->free_count--;
+    producer->opaques[slot] = message->opaque;
+    producer->sizes[slot] = (uint32_t)message->value_size;
+    producer->stats.produced++;
+    producer->stats.queued_bytes += (int64_t)message->value_size;
+    return 0;
+}
+
+static void take_report(struct kafka_producer *producer, const rd_kafka_message_t *message,
+                        struct kafka_report *report)
+{
+    uint32_t slot = (uint32_t)((uintptr_t)message->_private - 1);
+
+    assert(slot < SLOTS && producer->opaques[slot]);
+    *report = (struct kafka_report){ .opaque = producer->opaques[slot],
+                                     .result = result_of(message->err),
+                                     .partition = message->partition,
+                                     .offset = message->offset };
+    if (message->err)
+        (void)snprintf(report->reason, sizeof report->reason, "%s", rd_kafka_err2str(message->err));
+    producer->opaques[slot] = 0;
+    producer->free_slots[producer->free_count++] = slot;
+    producer->stats.queued_bytes -= producer->sizes[slot];
+    uint64_t *const counts[] = { [KAFKA_DONE] = &producer->stats.done,
+                                 [KAFKA_RETRY] = &producer->stats.retried,
+                                 [KAFKA_POISON] = &producer->stats.poisoned };
+    ++*counts[report->result];
+    if (report->result == KAFKA_DONE)
+        producer->stats.connected = true;
+    else
+        note(producer, report->reason);
+}
+
+static void take_error(struct kafka_producer *producer, rd_kafka_event_t *event)
+{
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+
+    note(producer, rd_kafka_event_error_string(event));
+    if (code == RD_KAFKA_RESP_ERR__FATAL || rd_kafka_event_error_is_fatal(event))
+        begin_dying(producer);
+    else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        producer->stats.connected = false;
+}
+
+/* One event of the queue. Reports stay in producer->reports; everything else is done with here. */
+static bool take_event(struct kafka_producer *producer, int timeout_ms)
+{
+    rd_kafka_event_t *event = rd_kafka_queue_poll(producer->queue, timeout_ms);
+
+    if (!event)
+        return false;
+    switch (rd_kafka_event_type(event)) {
+    case RD_KAFKA_EVENT_DR: producer->reports = event; return true;
+    case RD_KAFKA_EVENT_ERROR: take_error(producer, event); break;
+    case RD_KAFKA_EVENT_LOG: producer->stats.log_lines++; break;
+    default: break;
+    }
+    rd_kafka_event_destroy(event);
+    return true;
+}
+
+static bool next_report(struct kafka_producer *producer, struct kafka_report *ret_report)
+{
+    if (!producer->reports)
+        return false;
+    const rd_kafka_message_t *message = rd_kafka_event_message_next(producer->reports);
+    if (message) {
+        take_report(producer, message, ret_report);
+        return true;
+    }
+    rd_kafka_event_destroy(producer->reports);
+    producer->reports = NULL;
+    return false;
+}
+
+int kafka_poll_report(struct kafka_producer *producer, int timeout_ms,
+                      struct kafka_report *ret_report)
+{
+    if ((producer->dying && producer->free_count == SLOTS) || !producer->rk) {
+        drop_handle(producer);
+        if (make_handle(producer, NULL) != 0)
+            return 0;
+    }
+    do {
+        if (next_report(producer, ret_report))
+            return 1;
+        /* Wait only once: what came may have been a log line, and the caller has a loop. */
+        if (!take_event(producer, timeout_ms))
+            return 0;
+        timeout_ms = 0;
+    } while (true);
+}
+
+void kafka_producer_stats(const struct kafka_producer *producer,
+                          struct kafka_producer_stats *ret_stats)
+{
+    *ret_stats = producer->stats;
+    ret_stats->queued = SLOTS - producer->free_count;
+}
+
+void kafka_producer_break(struct kafka_producer *producer)
+{
+    (void)rd_kafka_test_fatal_error(producer->rk, RD_KAFKA_RESP_ERR_UNKNOWN, "asked for by a test");
+}
+
+int kafka_topic_create(struct kafka_producer *producer, const struct kafka_topic_spec *spec,
+                       int timeout_ms, struct err *err)
+{
+    char reason[KAFKA_REASON_MAX], retention[32];
+    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(spec->name, spec->partitions,
+                                                       spec->replication, reason, sizeof reason);
+    if (!topic)
+        return err_plain(err, -EINVAL, "topic %s: %s", spec->name, reason);
+    (void)rd_kafka_NewTopic_set_config(topic, "cleanup.policy", spec->cleanup);
+    (void)snprintf(retention, sizeof retention, "%lld", (long long)spec->retention_ms);
+    if (spec->retention_ms)
+        (void)rd_kafka_NewTopic_set_config(topic, "retention.ms", retention);
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(producer->rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    (void)rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, NULL, 0);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(producer->rk);
+    rd_kafka_CreateTopics(producer->rk, &topic, 1, options, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms);
+    rd_kafka_resp_err_t code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+    const rd_kafka_CreateTopics_result_t *result =
+        event ? rd_kafka_event_CreateTopics_result(event) : NULL;
+    if (!code && result) {
+        size_t count;
+        const rd_kafka_topic_result_t **items = rd_kafka_CreateTopics_result_topics(result, &count);
+        code = count ? rd_kafka_topic_result_error(items[0]) : RD_KAFKA_RESP_ERR__FAIL;
+    }
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_NewTopic_destroy(topic);
+    if (!code)
+        return 0;
+    int rc = code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS ? -EEXIST
+             : code == RD_KAFKA_RESP_ERR__TIMED_OUT         ? -ETIMEDOUT
+                                                            : -EIO;
+    return err_plain(err, rc, "topic %s: %s", spec->name, rd_kafka_err2str(code));
+}
+
+int kafka_producer_partitions(struct kafka_producer *producer, const char *topic, int timeout_ms)
+{
+    return producer->rk ? kafka_conf_partitions(producer->rk, topic, timeout_ms) : -EIO;
+}
