@@ -55,7 +55,8 @@ DAEMON_SRC = \
 SINK_SRC =
 
 TOOLS_SRC = \
-	tools/cmd.c
+	tools/cmd.c \
+	tools/cmd_mock_broker.c
 
 PROTO_MSG =
 
@@ -72,6 +73,8 @@ ORACLES =
 TESTS = \
 	test_err \
 	test_mcap_conformance \
+	test_kafka \
+	test_wire \
 	test_timeline \
 	test_spsc \
 	test_group \
@@ -80,7 +83,8 @@ TESTS = \
 	test_clock \
 	test_source_dgram
 
-FUZZ =
+FUZZ = \
+	fuzz_wire
 
 LIB_SRC = $(PROTO_SRC) $(FORMATS_SRC) $(TRIGGERS_SRC) $(STORAGE_SRC) $(UPLOADER_SRC) $(DAEMON_SRC) \
 	$(SINK_SRC) $(TOOLS_SRC)

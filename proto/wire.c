@@ -160,7 +160,7 @@ static void put_body(struct wire_writer *w, const struct wire_value *value)
     case WIRE_RECEIPT: wire_put_receipt(w, &value->receipt); break;
     case WIRE_ARTIFACT: wire_put_artifact(w, &value->artifact); break;
     case WIRE_STATUS: wire_put_status(w, &value->status); break;
-    default: assert(!"checked before");
+    default: break; /* check_body has refused it */
     }
 }
 

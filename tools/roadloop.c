@@ -19,6 +19,7 @@ static int cmd_version(int argc, char **argv)
 }
 
 static const struct command commands[] = {
+    { "mock-broker", cmd_mock_broker, "a Kafka cluster in memory, for demos and tests" },
     { "version", cmd_version, "print the version" },
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

@@ -36,6 +36,15 @@ static int set(rd_kafka_conf_t *conf, const char *key, const char *value, struct
     return err_plain(err, -EINVAL, "kafka: %s", reason);
 }
 
+/* Before log.queue takes over: remarks on settings that only the other kind of handle uses. */
+static void be_quiet(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+    (void)rk;
+    (void)level;
+    (void)facility;
+    (void)text;
+}
+
 int kafka_conf_make(const struct kafka_config *config, const struct kafka_conf_pair *pairs,
                     size_t count, struct err *err, struct rd_kafka_conf_s **ret_conf)
 {
@@ -54,6 +63,7 @@ int kafka_conf_make(const struct kafka_config *config, const struct kafka_conf_p
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     if (!conf)
         return err_plain(err, -ENOMEM, "kafka: no memory");
+    rd_kafka_conf_set_log_cb(conf, be_quiet);
     for (size_t i = 0; !rc && i < sizeof common / sizeof common[0]; i++)
         rc = set(conf, common[i].key, common[i].value, err);
     for (size_t i = 0; !rc && i < count; i++)
