@@ -44,6 +44,8 @@ UPLOADER_SRC = \
 DAEMON_SRC = \
 	daemon/session.c \
 	daemon/clock.c \
+	daemon/config.c \
+	daemon/config_schema.c \
 	daemon/merge.c \
 	daemon/shaping.c \
 	daemon/source_can.c \
@@ -80,11 +82,13 @@ TESTS = \
 	test_group \
 	test_rowbuf \
 	test_merge \
+	test_config \
 	test_clock \
 	test_source_dgram
 
 FUZZ = \
-	fuzz_wire
+	fuzz_wire \
+	fuzz_config
 
 LIB_SRC = $(PROTO_SRC) $(FORMATS_SRC) $(TRIGGERS_SRC) $(STORAGE_SRC) $(UPLOADER_SRC) $(DAEMON_SRC) \
 	$(SINK_SRC) $(TOOLS_SRC)

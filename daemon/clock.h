@@ -1,5 +1,5 @@
 /* clock - how wall stamps of the kernel become time that never steps.
- * The offset mono - wall is taken at the start and again only at a clock event: when the kernel says
+ * The offset mono - wall is taken at the start and again only at a clock event: the kernel says
  * that the wall clock was set (TFD_TIMER_CANCEL_ON_SET), or when a stamp cannot be. Between events it
  * is constant, never smoothed. The only module that reads a clock.
  * Threads: a struct clock belongs to the capture thread; clock_read may be called by any. */

@@ -44,8 +44,9 @@ size_t shaping_text(const struct shaping *shaping, char text[SHAPING_TEXT_MAX])
     line(text, &length, "shaping=1\nvehicle=%s\ncodec=%s\n", shaping->vehicle, shaping->codec);
     line(text, &length, "ring_bytes=%" PRId64 "\nopen_bytes=%" PRId64 "\npin_bytes=%" PRId64 "\n",
          shaping->ring_bytes, shaping->open_bytes, shaping->pin_bytes);
-    line(text, &length, "block_ns=%" PRId64 "\nclip_max_ns=%" PRId64 "\nclip_max_bytes=%" PRId64 "\n",
-         shaping->block_ns, shaping->clip_max_ns, shaping->clip_max_bytes);
+    line(text, &length, "block_ns=%" PRId64 "\nclip_max_ns=%" PRId64 "\n", shaping->block_ns,
+         shaping->clip_max_ns);
+    line(text, &length, "clip_max_bytes=%" PRId64 "\n", shaping->clip_max_bytes);
     line(text, &length, "join_ns=%" PRId64 "\nsize_ratio=%" PRIu32 "\nclips_open=%" PRIu32 "\n",
          shaping->join_ns, shaping->size_ratio, shaping->clips_open);
     for (uint32_t i = 0; i < shaping->source_count; i++)

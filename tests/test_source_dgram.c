@@ -44,7 +44,8 @@ static int read_items(struct source_handle *source, bool *ret_more)
     struct err err;
 
     clock_read(&now);
-    int n = source->ops->read(source->context, now.wall_ns, now.mono_ns, items, ITEMS, ret_more, &err);
+    int n = source->ops->read(source->context, now.wall_ns, now.mono_ns, items, ITEMS, ret_more,
+                              &err);
     assert_true(n >= 0);
     return n;
 }
@@ -274,7 +275,8 @@ static void test_unix_datagrams_and_a_stale_socket(void **state)
 static void test_bad_addresses_are_refused_in_words(void **state)
 {
     static const char *const bad[] = { "", "can0", "udp:", "udp:127.0.0.1", "udp:127.0.0.1:",
-        "udp:127.0.0.1:65536", "udp:127.0.0.1:1x", "udp:host:1", "unix:", "unix:relative", "tcp:1" };
+        "udp:127.0.0.1:65536", "udp:127.0.0.1:1x", "udp:host:1", "unix:", "unix:relative",
+        "tcp:1" };
     struct source_config config = { .name = "can0", .kind = SOURCE_KIND_DATAGRAM };
     struct source_handle source;
     struct err err;
