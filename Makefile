@@ -18,6 +18,9 @@ PROTO_SRC = \
 	proto/timeline.c \
 	proto/arena.c \
 	proto/yaml.c \
+	proto/clip.c \
+	proto/clip_pb.c \
+	proto/clip_reader.c \
 	proto/codec_columnar.c \
 	proto/codec_rows.c \
 	proto/group.c \
@@ -60,7 +63,8 @@ TOOLS_SRC = \
 	tools/cmd.c \
 	tools/cmd_mock_broker.c
 
-PROTO_MSG =
+PROTO_MSG = \
+	proto/clip.proto
 
 # End-to-end tests: tests/e2e/<name>.sh, run from the root with B=build/<variant>; exit 77 = lacks something.
 E2E =
@@ -73,6 +77,7 @@ ORACLES =
 
 # One binary per module: tests/test_<module>.c
 TESTS = \
+	test_clip \
 	test_err \
 	test_mcap_conformance \
 	test_kafka \

@@ -109,7 +109,8 @@ struct clip_source_counts {
 };
 
 struct clip_completeness {
-    struct clip_source_counts sources[SOURCES_MAX]; /* as many as the source table has */
+    struct clip_source_counts sources[SOURCES_MAX];
+    uint32_t source_count;    /* that of the source table */
     uint64_t gaps;            /* declared holes: interface down, overflow, suspend */
     uint64_t clamped;         /* backward stamps of at most 50 ms */
     uint64_t discontinuities; /* larger steps; each rebased the offset */
@@ -160,7 +161,7 @@ const char *clip_edge_name(enum clip_edge edge); /* "rise", "fall", "manual" */
  * small; -ERANGE when a field is beyond its limit (text too long, too many events, ...). */
 int64_t clip_header_encode(const struct clip_header *header, uint8_t *out, size_t size);
 int64_t clip_manifest_encode(const struct clip_manifest *manifest, uint8_t *out, size_t size);
-/* Rows in any order of step; at most CLIP_SEED_ROWS_MAX. */
+/* Rows in any order of step; at most CLIP_SEED_ROWS_MAX. With out NULL: an upper bound. */
 int64_t clip_seed_encode(const struct row *rows, uint32_t count, uint8_t *out, size_t size);
 
 /* Decode a whole record. Return 0, or -EBADMSG with *err filled and the output untouched. What is

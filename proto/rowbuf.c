@@ -75,6 +75,19 @@ int frame_check(const struct frame *frame)
     return 0;
 }
 
+bool source_name_fits(const char *name, size_t length)
+{
+    if (length < 1 || length >= SOURCE_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        char c = name[i];
+        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+              c == '_' || c == '.' || c == '-'))
+            return false;
+    }
+    return true;
+}
+
 size_t plain_from_frame(const struct frame *frame, uint8_t *row)
 {
     store_le64(row, (uint64_t)frame->stamp_ns);

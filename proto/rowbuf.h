@@ -76,5 +76,7 @@ void plain_to_frame(const uint8_t *row, struct frame *ret_frame);
 /* -EINVAL when the frame breaks an invariant of frame.h, else 0: id in range for its flags, len
  * and dlc consistent with the kind (an RTR frame has len 0 and dlc 0..15), data beyond len zero. */
 int frame_check(const struct frame *frame);
+/* Whether name[0..length) may name a source: 1 to SOURCE_NAME_MAX - 1 of [A-Za-z0-9_.-]. */
+bool source_name_fits(const char *name, size_t length);
 
 #endif
