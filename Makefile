@@ -10,6 +10,7 @@ PROTO_SRC = \
 	proto/crc.c \
 	proto/err.c \
 	proto/hash.c \
+	proto/json.c \
 	proto/mcap.c \
 	proto/mcap_chunk.c \
 	proto/mcap_index.c \
@@ -49,6 +50,7 @@ DAEMON_SRC = \
 	daemon/clock.c \
 	daemon/config.c \
 	daemon/config_schema.c \
+	daemon/control.c \
 	daemon/merge.c \
 	daemon/shaping.c \
 	daemon/source_can.c \
@@ -88,11 +90,13 @@ TESTS = \
 	test_rowbuf \
 	test_merge \
 	test_config \
+	test_control \
 	test_clock \
 	test_source_dgram
 
 FUZZ = \
 	fuzz_wire \
+	fuzz_control \
 	fuzz_config
 
 LIB_SRC = $(PROTO_SRC) $(FORMATS_SRC) $(TRIGGERS_SRC) $(STORAGE_SRC) $(UPLOADER_SRC) $(DAEMON_SRC) \
