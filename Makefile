@@ -38,7 +38,13 @@ FORMATS_SRC =
 TRIGGERS_SRC =
 
 STORAGE_SRC = \
-	storage/db.c
+	storage/db.c \
+	storage/block.c \
+	storage/recorder.c \
+	storage/recorder_clip.c \
+	storage/recorder_ring.c \
+	storage/seeds.c \
+	storage/statelog.c
 
 UPLOADER_SRC = \
 	uploader/kafka_conf.c \
@@ -46,6 +52,9 @@ UPLOADER_SRC = \
 	uploader/kafka_producer.c
 
 DAEMON_SRC = \
+	daemon/pipeline.c \
+	daemon/pipeline_clip.c \
+	daemon/pipeline_event.c \
 	daemon/session.c \
 	daemon/clock.c \
 	daemon/config.c \
@@ -84,6 +93,7 @@ TESTS = \
 	test_mcap_conformance \
 	test_kafka \
 	test_wire \
+	test_session \
 	test_timeline \
 	test_spsc \
 	test_group \

@@ -75,6 +75,7 @@ struct pipeline_stats {
     uint64_t events;                 /* fires, suppressed ones included */
     uint64_t fired, ended;           /* not suppressed */
     uint64_t in_clips;               /* events listed by a clip, open or closed */
+    uint64_t in_open_clips;          /* of those, now in an open one */
     uint64_t failed[PIPELINE_FAIL_COUNT];
     uint64_t suppressed[PIPELINE_SUPPRESS_MAX];
     uint64_t clips_opened, clips_closed, clips_continued, joins, reloads, manual;
@@ -117,8 +118,8 @@ int pipeline_reload(struct pipeline *pipeline, const struct generation *generati
                     struct err *err);
 /* An event by hand after the last step. Returns 0; -ERANGE; -EAGAIN before the first frame. */
 int pipeline_manual(struct pipeline *pipeline, const struct pipeline_trigger *trigger);
-/* The input ended: events close with `input_end` (`reason` NULL) or another reason, then clips. */
-int pipeline_finish(struct pipeline *pipeline, const char *reason);
+/* The input ended: timers due by the last step run, events close with `input_end`, then clips. */
+int pipeline_finish(struct pipeline *pipeline);
 
 /* Polled output: 1 and the next one, or 0. Commands own their payload: put them or deinit them. */
 int pipeline_take(struct pipeline *pipeline, struct recorder_command *ret_command);

@@ -97,6 +97,8 @@ struct clip_event {
     int64_t offset_ns;     /* in force at fire */
     uint64_t fire_step;    /* row that made it fire; a timer's event names the row after which */
     bool ended, closed;    /* end_ns, closed_ns are known */
+    bool elsewhere;        /* fired inside the window, but belongs to another clip (or to none): named
+                            * so that a replay of this clip fires nothing that is not listed */
     uint32_t generation;
     const char *reason;    /* of the end: "false", "input_end", "max_active", "reload", ... */
     const struct clip_value *values;

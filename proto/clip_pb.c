@@ -198,6 +198,7 @@ static void fill_event(Roadloop__Event *m, const struct clip_event *e, Roadloop_
     m->fire_step = e->fire_step;
     m->ended = e->ended;
     m->closed = e->closed;
+    m->elsewhere = e->elsewhere;
     m->generation = e->generation;
     m->reason = text_of(e->reason);
     m->n_values = e->value_count;
@@ -480,7 +481,8 @@ static bool get_event(struct arena *arena, const Roadloop__Event *m, struct clip
         .rule = m->rule, .ordinal = m->ordinal, .edge = (enum clip_edge)m->edge,
         .start_ns = m->start_ns, .fire_ns = m->fire_ns, .end_ns = m->end_ns,
         .closed_ns = m->closed_ns, .offset_ns = m->offset_ns, .fire_step = m->fire_step,
-        .ended = m->ended, .closed = m->closed, .generation = m->generation,
+        .ended = m->ended, .closed = m->closed, .elsewhere = m->elsewhere,
+        .generation = m->generation,
         .reason = m->reason, .values = values, .value_count = (uint32_t)m->n_values,
     };
     for (size_t i = 0; i < m->n_values; i++) {

@@ -27,7 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORDER_KEYS_MAX 65536 /* (source, id) pairs that the rules of a generation read */
+#define RECORDER_KEYS_MAX 65536 /* (source, id) pairs that rules read */
 
 struct recorder_config {
     size_t open_bytes;   /* open rows; at most ROWBUF_BYTES_MAX */
@@ -42,7 +42,7 @@ struct recorder_config {
 enum recorder_kind {
     RECORDER_ROW,        /* row */
     RECORDER_GENERATION, /* generation: rules changed before the next row */
-    RECORDER_STATE,      /* state: life-cycle of every rule after the last row, when it changed */
+    RECORDER_STATE,      /* state: life-cycle of every rule at a past or present instant */
     RECORDER_LOSS,       /* loss: frames that never became rows, since the last row */
     RECORDER_OPEN,       /* open: a clip begins */
     RECORDER_EXTEND,     /* extend: its window moves; start only back; end either way */
@@ -50,27 +50,17 @@ enum recorder_kind {
     RECORDER_CLOSE,      /* close: the window is final */
 };
 
-/* A frame key that rules read: id with FRAME_EFF in bit 31. */
-struct recorder_key {
-    uint32_t id;
-    uint8_t source;
-};
-
 /* Payloads are heap objects; ownership moves with the command into recorder_put. */
-struct recorder_generation {
-    uint32_t number;
-    uint32_t key_count;
-    struct recorder_key keys[];
-};
-
-struct recorder_state {
+struct recorder_state { /* a checkpoint: where a clip may begin when the ring does not reach back */
+    int64_t at_ns;      /* life-cycles as they were before the first instant at or after this */
     uint32_t size;
     uint8_t bytes[];
 };
 
 struct recorder_open {
-    struct clip_header header; /* a deep copy (owned); start_ns asked for; the recorder fills in
-                                * start_ns, offset_ns, first_step, mono_floor_ns, state, segment */
+    struct clip_header header; /* a deep copy (owned): start_ns asked for and the state there; the
+                                * recorder fills in first_step, mono_floor_ns and segment, and moves
+                                * start_ns and state where the ring does not reach back */
     int64_t end_ns;            /* INT64_MAX while an event is active */
 };
 
@@ -84,9 +74,10 @@ enum recorder_loss_kind { RECORDER_LOSS_KERNEL, RECORDER_LOSS_QUEUE, RECORDER_LO
 struct recorder_command {
     enum recorder_kind kind;
     uint8_t clip; /* slot 0..CLIPS_OPEN_MAX-1 of OPEN, EXTEND, SEAL, CLOSE; free again after CLOSE */
+    bool read;    /* ROW: a rule reads frames of this source and id */
     union {
         struct row row;
-        struct recorder_generation *generation;
+        uint32_t generation;
         struct recorder_state *state;
         struct recorder_open *open;
         struct recorder_close *close; /* SEAL too: manifest of segment 0 */
@@ -105,7 +96,12 @@ struct recorder_command {
 /* Releases the payload of a command that nobody put. */
 void recorder_command_deinit(struct recorder_command *command);
 
-enum recorder_piece_kind { RECORDER_BEGIN, RECORDER_DATA, RECORDER_END };
+enum recorder_piece_kind {
+    RECORDER_BEGIN,
+    RECORDER_DATA,
+    RECORDER_END,
+    RECORDER_FAILED, /* the clip ends here unsealed (stats say why): its segment is to be dropped */
+};
 
 struct recorder_block; /* bytes that stay until recorder_release */
 
@@ -118,10 +114,10 @@ struct recorder_piece {
     uint32_t segment, segments;
     const uint8_t *bytes; /* borrowed until recorder_release(block) */
     size_t size;
-    struct recorder_block *block;
-    /* BEGIN and END: borrowed like bytes; NULL in DATA. */
-    const struct clip_header *header;
-    const struct clip_manifest *manifest; /* END only */
+    struct recorder_block *block; /* NULL for FAILED, which carries no bytes */
+    /* Borrowed like bytes. */
+    const struct clip_header *header;     /* BEGIN, else NULL */
+    const struct clip_manifest *manifest; /* END, else NULL */
 };
 
 /* Why a clip that was opened is not sealed. */
@@ -158,10 +154,10 @@ int recorder_put(struct recorder *recorder, struct recorder_command *command);
 
 /* Gives the next piece: 1, or 0 when there is none. */
 int recorder_take(struct recorder *recorder, struct recorder_piece *ret_piece);
-/* The store is done with the bytes of a piece. */
+/* The store is done with the bytes of a piece. NULL is taken. */
 void recorder_release(struct recorder *recorder, struct recorder_block *block);
 /* The store cannot take more of this clip: its pieces end here, without END, and it counts as
- * failed(refused). Unknown and closed clips are ignored. */
+ * failed(refused) when it closes. Unknown and closed clips are ignored. */
 void recorder_refuse(struct recorder *recorder, const uint8_t clip_id[CLIP_ID_BYTES]);
 
 /* Live only: the queue before the encoder is over half full, so groups that close stay `rows`. */
