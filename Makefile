@@ -8,6 +8,20 @@ VERSION := 0.1.0
 
 PROTO_SRC = \
 	proto/crc.c \
+	proto/dbc.c \
+	proto/dbc_attributes.c \
+	proto/dbc_build.c \
+	proto/dbc_index.c \
+	proto/dbc_lex.c \
+	proto/dbc_link.c \
+	proto/dbc_mux.c \
+	proto/dbc_parse.c \
+	proto/dbc_rows.c \
+	proto/dbc_store.c \
+	proto/dbc_take.c \
+	proto/dbc_text.c \
+	proto/dbset.c \
+	proto/decode.c \
 	proto/err.c \
 	proto/hash.c \
 	proto/json.c \
@@ -83,8 +97,13 @@ E2E =
 # The longer ones, for .ci/run and test-long.
 E2E_LONG =
 
+# Small programs that the oracles drive: tests/<name>.c
+ORACLE_TOOLS = \
+	dbc_dump
+
 # Checks against independent programs: tests/oracle/<name>, run by build/venv/bin/python or node.
-ORACLES =
+ORACLES = \
+	dbc_cantools.py
 
 # One binary per module: tests/test_<module>.c
 TESTS = \
@@ -168,6 +187,12 @@ $(B)/roadloopd: $(B)/daemon/main.o $(LIB)
 $(B)/tests/test_%: $(B)/tests/test_%.o $(LIB)
 	$(CC) $(CFLAGS) $^ -lcmocka $(LDLIBS) -o $@
 
+$(ORACLE_TOOLS:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/%.o $(LIB)
+	$(CC) $(CFLAGS) $^ $(LDLIBS) -o $@
+
+.PHONY: oracle-tools
+oracle-tools: $(ORACLE_TOOLS:%=$(B)/tests/%)
+
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIB)
 	$(CC) $(CFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 
@@ -224,7 +249,7 @@ step_oracle = $(foreach t,$(ORACLES),'oracle-$(basename $(t))=$(if $(filter %.mj
 .PHONY: test
 test: ## everything that a change must pass, under 15 minutes on 2 cores
 	@$(MAKE) --no-print-directory test-deps
-	@$(MAKE) --no-print-directory -s -j2 all
+	@$(MAKE) --no-print-directory -s -j2 all oracle-tools
 	@tests/run 'layers=make -s check-layers' 'headers=make -s check-headers' \
 		'unit-release=make -s -j2 unit' 'unit-asan=make -s -j2 unit V=asan' \
 		$(call step_oracle) $(call step_e2e,$(E2E),build/release) \

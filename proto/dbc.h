@@ -109,7 +109,8 @@ const struct dbc_message *dbc_find(const struct dbc *dbc, uint32_t id, bool exte
 const struct dbc_message *dbc_message_by_name(const struct dbc *dbc, const char *name);
 
 /* The first signal of that name (follow same_name for other branches); long or short. */
-const struct dbc_signal *dbc_signal_by_name(const struct dbc_message *message, const char *name);
+const struct dbc_signal *dbc_signal_by_name(const struct dbc *dbc,
+                                            const struct dbc_message *message, const char *name);
 
 /* Position in the message; for use with `multiplexor` and `same_name`. */
 static inline uint32_t dbc_signal_index(const struct dbc_message *message,

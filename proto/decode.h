@@ -36,8 +36,8 @@ struct decode_layout {
     bool big_endian;
     enum decode_kind kind;
     double factor, offset;
-    bool factor_integral, offset_integral; /* written as an integer that int64_t holds */
-    int64_t factor_int, offset_int;        /* then its value */
+    bool factor_integral, offset_integral; /* written as an integer */
+    int64_t factor_int, offset_int;        /* then its value, at most 2^62 in magnitude */
 };
 
 struct decode_plan {
@@ -46,7 +46,7 @@ struct decode_plan {
     uint16_t start;    /* as in the layout, for decode_bytes */
     uint16_t bits;
     uint8_t byte;      /* of the 64-bit window, 0..56 */
-    uint8_t shift;     /* right, 0..63; a straddling signal: bits in the ninth byte, 1..7 */
+    uint8_t shift;     /* right, 0..63; a straddling big-endian signal: left, 1..7 */
     uint8_t kind;      /* enum decode_kind */
     bool swap;         /* big-endian */
     bool straddles;    /* nine bytes */
@@ -87,7 +87,7 @@ static inline uint64_t decode_raw(const struct decode_plan *plan, const uint8_t 
     uint8_t ninth = data[plan->byte + 8];
     if (plan->swap)
         return (window << plan->shift | (uint64_t)ninth >> (8 - plan->shift)) & plan->mask;
-    return (window >> (8 - plan->shift) | (uint64_t)ninth << (56 + plan->shift)) & plan->mask;
+    return (window >> plan->shift | (uint64_t)ninth << (64 - plan->shift)) & plan->mask;
 }
 
 /* Two's complement of plan->bits bits. */
