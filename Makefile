@@ -30,6 +30,7 @@ PROTO_SRC = \
 	proto/mcap_index.c \
 	proto/mcap_read.c \
 	proto/mcap_write.c \
+	proto/pbw.c \
 	proto/timeline.c \
 	proto/arena.c \
 	proto/yaml.c \
@@ -109,10 +110,12 @@ ORACLES = \
 TESTS = \
 	test_clip \
 	test_err \
+	test_mcap \
 	test_mcap_conformance \
 	test_kafka \
 	test_wire \
 	test_session \
+	test_pbw \
 	test_timeline \
 	test_spsc \
 	test_group \
@@ -126,7 +129,8 @@ TESTS = \
 FUZZ = \
 	fuzz_wire \
 	fuzz_control \
-	fuzz_config
+	fuzz_config \
+	fuzz_mcap
 
 LIB_SRC = $(PROTO_SRC) $(FORMATS_SRC) $(TRIGGERS_SRC) $(STORAGE_SRC) $(UPLOADER_SRC) $(DAEMON_SRC) \
 	$(SINK_SRC) $(TOOLS_SRC)
