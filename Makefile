@@ -75,6 +75,7 @@ DAEMON_SRC = \
 	daemon/config.c \
 	daemon/config_schema.c \
 	daemon/control.c \
+	daemon/generation.c \
 	daemon/merge.c \
 	daemon/shaping.c \
 	daemon/source_can.c \

@@ -1,0 +1,31 @@
+/* generation - loads what a struct generation (daemon/pipeline.h) holds: packs and databases, read
+ * and compiled, with the hashes that stand in every clip. Replay and the daemon load by this, so that
+ * the same files give the same session id.
+ * Thread: whoever loads (main); the result is immutable. */
+#ifndef DAEMON_GENERATION_H
+#define DAEMON_GENERATION_H
+#include "daemon/pipeline.h"
+#include "daemon/session.h"
+
+struct generation_config {
+    const char *const *packs; /* paths */
+    uint32_t pack_count;
+    const char *const *dbcs;  /* "[BUS=]FILE" */
+    uint32_t dbc_count;
+    bool strict;              /* databases: leniencies are errors */
+    int64_t today_utc_ns;     /* tests `until`; 0 for recordings: their result has no date */
+};
+
+/* Reads and compiles all; no packs: `rules` is NULL. Warnings and errors go to diags. Returns 0 with
+ * a heap object that generation_close releases; -EBADMSG, -ENOENT..., -ENOMEM with an error in
+ * diags. `number` is left 0. */
+int generation_load(const struct generation_config *config, struct diags *diags,
+                    struct generation **ret_generation);
+void generation_close(struct generation *generation); /* takes NULL */
+
+/* The identity of a session on recordings, from the generation it starts with. */
+void generation_session(const struct generation *generation, const struct shaping *shaping,
+                        const uint8_t (*recordings)[SHA256_BYTES], uint32_t recording_count,
+                        struct session *ret_session);
+
+#endif
