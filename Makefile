@@ -62,9 +62,11 @@ STORAGE_SRC = \
 	storage/statelog.c
 
 UPLOADER_SRC = \
+	uploader/backoff.c \
 	uploader/kafka_conf.c \
 	uploader/kafka_consumer.c \
-	uploader/kafka_producer.c
+	uploader/kafka_producer.c \
+	uploader/rate.c
 
 DAEMON_SRC = \
 	daemon/pipeline.c \
@@ -117,6 +119,8 @@ TESTS = \
 	test_wire \
 	test_session \
 	test_pbw \
+	test_rate \
+	test_backoff \
 	test_timeline \
 	test_spsc \
 	test_group \
