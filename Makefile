@@ -41,6 +41,8 @@ PROTO_SRC = \
 	proto/codec_rows.c \
 	proto/group.c \
 	proto/order.c \
+	proto/recording.c \
+	proto/recording_file.c \
 	proto/rowbuf.c \
 	proto/zpack.c \
 	proto/wire.c \
@@ -48,7 +50,10 @@ PROTO_SRC = \
 	proto/wire_clip.c \
 	proto/wire_names.c
 
-FORMATS_SRC =
+FORMATS_SRC = \
+	proto/formats/candump.c \
+	proto/formats/lines.c \
+	proto/formats/rlc.c
 
 TRIGGERS_SRC =
 
@@ -90,6 +95,7 @@ SINK_SRC =
 
 TOOLS_SRC = \
 	tools/cmd.c \
+	tools/cmd_convert.c \
 	tools/cmd_mock_broker.c
 
 PROTO_MSG = \
@@ -117,7 +123,6 @@ TESTS = \
 	test_mcap_conformance \
 	test_kafka \
 	test_wire \
-	test_recorder \
 	test_session \
 	test_pbw \
 	test_rate \

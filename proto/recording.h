@@ -82,9 +82,6 @@ const char *recording_skip_name(enum recording_skip skip);
 const char *recording_format_name(const struct recording *recording);
 const char *recording_path(const struct recording *recording);
 
-/* How far the reader is, for progress: bytes read and in all (0 when unknown). */
-void recording_progress(const struct recording *recording, uint64_t *ret_at, uint64_t *ret_all);
-
 /* What a clip carries beside its rows. Borrowed until close; NULL where the format has none. */
 struct recording_clip {
     const struct clip_header *header;     /* of the first segment */
@@ -137,12 +134,14 @@ struct recording_input {
     bool strict;
 };
 
-/* Helpers for the readers of formats; `formats` owns them through the pointer. */
+/* What a reader tells beside its items; it lives as long as the reader. */
 struct recording_state {
     struct source_table sources;
     struct recording_skips skips;
     struct recording_clip clip;
     bool has_clip;
+    int64_t stamp_before_ns; /* for recording_note_stamp */
+    bool stamped;
 };
 
 struct recording_format {
@@ -174,5 +173,9 @@ int recording_source_index(struct source_table *table, const char *name, size_t 
 int recording_skip_line(const struct recording_input *input, struct recording_state *state,
                         enum recording_skip skip, uint64_t line, uint32_t column, struct err *err,
                         const char *format, ...) __attribute__((format(printf, 7, 8)));
+/* For readers: counts a frame whose stamp lies more than 50 ms before that of the frame before it;
+ * returns 0, or -EBADMSG with *err filled when strict. */
+int recording_note_stamp(const struct recording_input *input, struct recording_state *state,
+                         int64_t stamp_ns, uint64_t line, struct err *err);
 
 #endif

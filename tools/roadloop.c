@@ -19,6 +19,7 @@ static int cmd_version(int argc, char **argv)
 }
 
 static const struct command commands[] = {
+    { "convert", cmd_convert, "turn a recording into another format, or cut it" },
     { "mock-broker", cmd_mock_broker, "a Kafka cluster in memory, for demos and tests" },
     { "version", cmd_version, "print the version" },
 };
@@ -28,7 +29,7 @@ static void usage(FILE *to)
 {
     (void)fprintf(to, "usage: roadloop COMMAND [ARGUMENTS]\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        (void)fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);
+        (void)fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].help);
     (void)fprintf(to, "\n`roadloop COMMAND --help` says more. Exit status: 0 good, 1 the answer is "
                       "no, 2 bad input.\n");
 }

@@ -1,0 +1,48 @@
+/* lines - a text file line by line, for the readers of text formats. Bounded: a line beyond
+ * RECORDING_LINE_MAX is reported as torn and skipped to its end. */
+#ifndef PROTO_FORMATS_LINES_H
+#define PROTO_FORMATS_LINES_H
+#include "proto/recording.h"
+
+#define LINES_BUFFER 65536
+
+enum lines_result {
+    LINES_END = 0,
+    LINES_LINE = 1,
+    LINES_TORN = 2, /* no line end, or too long; text and length are what there is of it */
+};
+
+struct lines {
+    FILE *file;
+    uint64_t number; /* of the line that lines_next gave, from 1 */
+    size_t at, end;
+    bool ended;
+    char buffer[LINES_BUFFER];
+};
+
+void lines_init(struct lines *lines, FILE *file);
+/* Returns enum lines_result or -EIO. The text is without its line end ("\n" or "\r\n"), borrowed
+ * until the next call, and not NUL-terminated. */
+int lines_next(struct lines *lines, const char **ret_text, size_t *ret_length);
+/* Seeks to the start; 0 or -EIO. */
+int lines_rewind(struct lines *lines);
+
+/* --- cursors over a line, shared by the text formats --- */
+
+/* `count` hex digits of either case at text; returns 0 or -EINVAL. */
+int lines_hex(const char *text, size_t count, uint32_t *ret_value);
+/* Hex pairs text[0..length) as bytes. Returns how many; -EINVAL for a digit that is none or half a
+ * byte, -ERANGE for more than max. */
+int lines_hex_bytes(const char *text, size_t length, uint8_t *bytes, size_t max);
+/* "123.456": seconds with 0 to 9 decimals after a dot, optionally negative. Returns 0 with the
+ * stamp and the tick that so many decimals mean; -EINVAL; -ERANGE beyond int64_t. */
+int lines_seconds(const char *text, size_t length, int64_t *ret_ns, uint32_t *ret_tick_ns);
+
+#define LINES_SECONDS_MAX 24
+/* "123.456000" with 6 decimals when tick and stamp are whole microseconds, else 9. Returns the
+ * length; text holds LINES_SECONDS_MAX. */
+size_t lines_put_seconds(int64_t ns, uint32_t tick_ns, char *text);
+/* Upper-case hex pairs; returns 2 * size; no NUL. */
+size_t lines_put_hex(const uint8_t *bytes, size_t size, char *text);
+
+#endif

@@ -1,0 +1,181 @@
+/* roadloop convert: any recording into any format that can be written. */
+#include "proto/formats/lines.h"
+#include "proto/recording.h"
+#include "tools/cmd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: roadloop convert IN OUT [--codec rows|columnar] [--in FMT] [--out FMT]\n"
+    "                        [--start T] [--end T] [--strict]\n"
+    "\n"
+    "IN and OUT may be - for a pipe; a name ending in .zst is unpacked and packed on the way.\n"
+    "FMT is candump, rlc, jsonl or csv; else the first bytes of IN and the name of OUT tell.\n"
+    "T is in seconds of the recording's own clock, both ends included. --strict refuses the\n"
+    "recording at the first line that would be skipped.\n";
+
+struct convert {
+    const char *in, *out, *in_format, *out_format;
+    int64_t start_ns, end_ns;
+    uint8_t codec;
+    bool strict;
+};
+
+static int parse_time(const char *text, int64_t *ret_ns)
+{
+    uint32_t tick_ns;
+
+    return lines_seconds(text, strlen(text), ret_ns, &tick_ns);
+}
+
+/* The value of an option, or NULL when there is none. */
+static const char *value_of(int argc, char **argv, int *at)
+{
+    return *at + 1 < argc ? argv[++*at] : NULL;
+}
+
+static int parse_codec(const char *value, uint8_t *ret_codec)
+{
+    int codec = codec_from_name(value);
+
+    if (codec < 0)
+        return -EINVAL;
+    *ret_codec = (uint8_t)codec;
+    return 0;
+}
+
+/* One option and its value; -EINVAL when it is none or its value is wrong. */
+static int parse_option(struct convert *c, const char *name, const char *value)
+{
+    if (!strcmp(name, "--strict"))
+        c->strict = true;
+    else if (!value)
+        return -EINVAL;
+    else if (!strcmp(name, "--in"))
+        c->in_format = value;
+    else if (!strcmp(name, "--out"))
+        c->out_format = value;
+    else if (!strcmp(name, "--codec"))
+        return parse_codec(value, &c->codec);
+    else if (!strcmp(name, "--start"))
+        return parse_time(value, &c->start_ns);
+    else if (!strcmp(name, "--end"))
+        return parse_time(value, &c->end_ns);
+    else
+        return -EINVAL;
+    return 0;
+}
+
+static bool takes_value(const char *name) { return strcmp(name, "--strict") != 0; }
+
+static int parse_arguments(int argc, char **argv, struct convert *c)
+{
+    char why[128];
+
+    for (int i = 1; i < argc; i++) {
+        const char *name = argv[i];
+        if (name[0] != '-' || !name[1]) {
+            if (c->out)
+                return cmd_usage("convert", usage, "more than two files");
+            *(c->in ? &c->out : &c->in) = name;
+            continue;
+        }
+        const char *value = takes_value(name) ? value_of(argc, argv, &i) : NULL;
+        if (parse_option(c, name, value) < 0) {
+            (void)snprintf(why, sizeof why, "cannot take %.40s %.40s", name, value ? value : "");
+            return cmd_usage("convert", usage, why);
+        }
+    }
+    return c->out ? 0 : cmd_usage("convert", usage, "needs IN and OUT");
+}
+
+static void report_skips(const char *name, const struct recording_skips *skips)
+{
+    for (int i = 0; i < RECORDING_SKIP_COUNT; i++)
+        if (skips->count[i])
+            (void)fprintf(stderr, "roadloop convert: %s: %llu %s %s (first at line %llu)\n", name,
+                          (unsigned long long)skips->count[i],
+                          recording_skip_name((enum recording_skip)i),
+                          i == RECORDING_NOTE_UNSORTED ? "kept" : "skipped",
+                          (unsigned long long)skips->first_line[i]);
+}
+
+/* On a terminal only: a line that stays where it is. */
+static void show_progress(uint64_t done, uint64_t all)
+{
+    if (done % 65536 == 0 && isatty(STDERR_FILENO))
+        (void)fprintf(stderr, "\r%3u %%", (unsigned)(all ? done * 100 / all : 0));
+}
+
+static void end_progress(void)
+{
+    if (isatty(STDERR_FILENO))
+        (void)fprintf(stderr, "\r     \r");
+}
+
+static int copy(const struct convert *c, struct recording *from, struct recording_writer *to,
+                uint64_t frames, struct err *err)
+{
+    struct recording_item item;
+    uint64_t done = 0;
+    int rc;
+
+    while ((rc = recording_next(from, &item, err)) == 1) {
+        int64_t stamp_ns = item.row.frame.stamp_ns;
+        bool frame = item.kind == RECORDING_FRAME;
+        if (frame)
+            show_progress(++done, frames);
+        if (frame && (stamp_ns < c->start_ns || stamp_ns > c->end_ns))
+            continue;
+        rc = recording_writer_put(to, &item, err);
+        if (rc < 0)
+            break;
+    }
+    end_progress();
+    return rc;
+}
+
+static int convert(const struct convert *c, struct recording *from, struct err *err)
+{
+    struct recording_scan scan;
+    struct recording_writer *to = NULL;
+    int rc = recording_scan(from, &scan, err);
+
+    if (rc < 0)
+        return rc;
+    const struct recording_writer_config config = {
+        .path = c->out, .format = c->out_format, .codec = c->codec,
+        .sources = recording_sources(from), .recording_sha256 = scan.sha256,
+        .clip = recording_clip(from), .skips = &scan.skips,
+    };
+    rc = recording_writer_open(&config, &to, err);
+    if (rc == 0)
+        rc = copy(c, from, to, scan.frames, err);
+    if (rc == 0)
+        rc = recording_writer_commit(to, err);
+    recording_writer_close(to);
+    if (rc == 0)
+        report_skips(recording_path(from), &scan.skips);
+    return rc;
+}
+
+int cmd_convert(int argc, char **argv)
+{
+    struct convert c = { .codec = CODEC_COLUMNAR, .start_ns = INT64_MIN, .end_ns = INT64_MAX };
+    struct recording *from = NULL;
+    struct err err = { 0 };
+
+    if (argc > 1 && !strcmp(argv[1], "--help"))
+        return fputs(usage, stdout) < 0 ? CMD_BAD : CMD_GOOD;
+    if (parse_arguments(argc, argv, &c))
+        return CMD_BAD;
+    const struct recording_config config = { c.in, c.in_format, c.strict };
+    int rc = recording_open(&config, &from, &err);
+    if (rc == 0)
+        rc = convert(&c, from, &err);
+    recording_close(from);
+    return rc < 0 ? cmd_fail("convert", &err) : CMD_GOOD;
+}
