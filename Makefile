@@ -123,6 +123,7 @@ TESTS = \
 	test_mcap_conformance \
 	test_kafka \
 	test_wire \
+	test_recorder \
 	test_session \
 	test_pbw \
 	test_rate \
