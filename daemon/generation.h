@@ -1,17 +1,25 @@
 /* generation - loads what a struct generation (daemon/pipeline.h) holds: packs and databases, read
  * and compiled, with the hashes that stand in every clip. Replay and the daemon load by this, so that
  * the same files give the same session id.
+ *
+ * The pack of a generation is one text, known by its SHA-256 in every clip, and an artifact for the
+ * sink: the pack file itself; of several packs the bundle of them, each behind a line
+ * "# pack SIZE NAME". A bundle is taken wherever a pack is.
  * Thread: whoever loads (main); the result is immutable. */
 #ifndef DAEMON_GENERATION_H
 #define DAEMON_GENERATION_H
 #include "daemon/pipeline.h"
 #include "daemon/session.h"
+#include "triggers/ruleset.h"
 
 struct generation_config {
-    const char *const *packs; /* paths */
+    const char *const *packs; /* paths; unused where `texts` are given */
     uint32_t pack_count;
-    const char *const *dbcs;  /* "[BUS=]FILE" */
+    const struct ruleset_pack *texts; /* or packs from memory, copied: those that a clip carries */
+    uint32_t text_count;
+    const char *const *dbcs;  /* "[BUS=]FILE"; unused where `dbset` is given */
     uint32_t dbc_count;
+    struct dbset *dbset;      /* or databases loaded before: taken over, also on failure */
     bool strict;              /* databases: leniencies are errors */
     int64_t today_utc_ns;     /* tests `until`; 0 for recordings: their result has no date */
 };
@@ -22,6 +30,10 @@ struct generation_config {
 int generation_load(const struct generation_config *config, struct diags *diags,
                     struct generation **ret_generation);
 void generation_close(struct generation *generation); /* takes NULL */
+
+/* The pack's text and name, borrowed until close; size 0 when there is none. */
+const uint8_t *generation_pack(const struct generation *generation, const char **ret_name,
+                               size_t *ret_size);
 
 /* The identity of a session on recordings, from the generation it starts with. */
 void generation_session(const struct generation *generation, const struct shaping *shaping,
