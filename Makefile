@@ -150,7 +150,7 @@ BINARIES = $(if $(wildcard tools/roadloop.c),$(B)/roadloop) $(if $(wildcard daem
 
 DEPS = gcc make pkg-config librdkafka-dev libsqlite3-dev libyaml-dev zlib1g-dev libzstd-dev \
 	libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libcurl4-openssl-dev libcmocka-dev \
-	libjansson-dev libxxhash-dev libssl-dev
+	libjansson-dev libxxhash-dev libssl-dev zstd python3-minimal
 TEST_DEPS = clang-14 libclang-rt-14-dev clang-tidy-14 cppcheck can-utils python3-venv strace nodejs npm
 
 WARN = -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes -Werror
@@ -259,7 +259,7 @@ lint: check-layers check-headers ## layers, headers, cppcheck, clang-tidy
 		--checks='-*,clang-analyzer-core*,clang-analyzer-unix*,bugprone-sizeof*,bugprone-suspicious-mem*,bugprone-infinite-loop' \
 		$(LIB_SRC) -- $(CFLAGS_COMMON:-W%=) 2>/dev/null
 
-step_e2e = $(foreach t,$(1),'e2e-$(t)=B=$(2) tests/e2e/$(t).sh')
+step_e2e = $(foreach t,$(1),'e2e-$(basename $(t))=B=$(2) $(if $(filter %.py,$(t)),python3 tests/e2e/$(t),tests/e2e/$(t).sh)')
 step_oracle = $(foreach t,$(ORACLES),'oracle-$(basename $(t))=$(if $(filter %.mjs,$(t)),NODE_PATH=build/node/node_modules node,build/venv/bin/python) tests/oracle/$(t)')
 
 .PHONY: test
@@ -283,6 +283,31 @@ FUZZ_SECONDS ?= 60
 test-long: ## the millions: an hour of fuzzing a target, kill loops without end; hours
 	@FUZZ_SECONDS=3600 STEP_TIMEOUT=86400 KILL_CYCLES=1000 $(MAKE) --no-print-directory test-ci
 
+.PHONY: demo
+demo: ## a real drive through daemon, broker and sink; ends with a table of clips
+	@$(MAKE) --no-print-directory deps
+	@echo "building" && $(MAKE) --no-print-directory -s -j2 all
+	@tools/demo.sh
+
+BENCH_SRC = \
+	tests/bench/bench.c \
+	tests/bench/bench_capture.c \
+	tests/bench/bench_codec.c \
+	tests/bench/bench_decode.c \
+	tests/bench/bench_replay.c \
+	tests/bench/bench_ring.c
+
+$(B)/bench: $(BENCH_SRC:%.c=$(B)/%.o) $(LIB)
+	$(CC) $(CFLAGS) $^ $(LDLIBS) -o $@
+
+.PHONY: bench
+bench: ## rates and sizes, each beside a control in the same run
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s -j2 all $(B)/bench
+	@zstd -dqf tests/data/rav4/can.log.zst -o build/bench.log
+	@$(B)/bench build/bench.log config/packs/rav4.yaml can0=tests/data/rav4/toyota_nodsu_pt_generated.dbc \
+		can1=tests/data/rav4/toyota_adas.dbc
+
 .PHONY: fmt
 fmt: ## clang-format over our C files
 	@clang-format-14 -i $$(git ls-files '*.c' '*.h')
@@ -301,4 +326,4 @@ clean: ## remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
--include $(LIB_SRC:%.c=$(B)/%.d) $(TESTS:%=$(B)/tests/%.d) $(B)/tools/roadloop.d $(B)/daemon/main.d
+-include $(BENCH_SRC:%.c=$(B)/%.d) $(LIB_SRC:%.c=$(B)/%.d) $(TESTS:%=$(B)/tests/%.d) $(B)/tools/roadloop.d $(B)/daemon/main.d
