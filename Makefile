@@ -52,6 +52,8 @@ PROTO_SRC = \
 
 FORMATS_SRC = \
 	proto/formats/candump.c \
+	proto/formats/csv.c \
+	proto/formats/jsonl.c \
 	proto/formats/lines.c \
 	proto/formats/rlc.c
 
@@ -118,6 +120,7 @@ ORACLES = \
 # One binary per module: tests/test_<module>.c
 TESTS = \
 	test_clip \
+	test_recording \
 	test_err \
 	test_mcap \
 	test_mcap_conformance \

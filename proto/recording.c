@@ -15,6 +15,8 @@
 static const struct recording_format *const formats[] = {
     &recording_rlc,
     &recording_candump,
+    &recording_jsonl,
+    &recording_csv,
 };
 #define FORMAT_COUNT (sizeof formats / sizeof formats[0])
 

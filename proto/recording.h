@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-#define RECORDING_LINE_MAX 4096 /* bytes of a text line; a longer one is counted as torn */
+#define RECORDING_LINE_MAX 32768 /* bytes of a text line; a longer one is counted as torn */
 
 struct dbset;
 

@@ -205,6 +205,20 @@ size_t lines_put_seconds(int64_t ns, uint32_t tick_ns, char *text)
     return n + put_digits(fraction, 9, text + n);
 }
 
+size_t lines_put_seconds9(int64_t ns, char *text)
+{
+    uint64_t size = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
+    size_t n = 0;
+
+    if (ns < 0)
+        text[n++] = '-';
+    n += put_digits(size / (uint64_t)NS_PER_S, 1, text + n);
+    text[n++] = '.';
+    return n + put_digits(size % (uint64_t)NS_PER_S, 9, text + n);
+}
+
+uint32_t lines_tick_of(int64_t ns) { return ns % 1000 ? 1 : 1000; }
+
 size_t lines_put_hex(const uint8_t *bytes, size_t size, char *text)
 {
     static const char hex[] = "0123456789ABCDEF";
@@ -214,4 +228,45 @@ size_t lines_put_hex(const uint8_t *bytes, size_t size, char *text)
         text[2 * i + 1] = hex[bytes[i] & 15];
     }
     return 2 * size;
+}
+
+const char *const lines_flag_names[LINES_FLAGS] = { "ext", "rtr", "err", "fd",
+                                                    "brs", "esi", "tx", "late" };
+
+static uint8_t implied_dlc(const struct frame *frame)
+{
+    return frame->flags & FRAME_FD ? frame_len_to_dlc(frame->len) : frame->len;
+}
+
+bool lines_dlc_matters(const struct frame *frame) { return frame->dlc != implied_dlc(frame); }
+
+int lines_take_frame(const struct recording_input *input, struct recording_state *state,
+                     const struct lines_frame *from, uint64_t line,
+                     struct recording_item *ret_item, struct err *err)
+{
+    struct recording_item item = { .row = { .frame = from->frame } };
+    struct frame *frame = &item.row.frame;
+
+    if (!from->has_stamp || !from->has_bus || !from->has_id ||
+        !(from->has_data || frame->flags & FRAME_RTR) ||
+        !source_name_fits(from->bus, from->bus_length))
+        return recording_skip_line(input, state, RECORDING_SKIP_FOREIGN, line, 1, err,
+                                   "expected at least t, bus, id and data");
+    if (!from->has_dlc)
+        frame->dlc = implied_dlc(frame);
+    if (frame_check(frame) < 0)
+        return recording_skip_line(input, state, RECORDING_SKIP_RANGE, line, 1, err,
+                                   "no such frame can be: id %X, %u bytes, dlc %u", frame->id,
+                                   frame->len, frame->dlc);
+    int source = recording_source_index(&state->sources, from->bus, from->bus_length,
+                                        lines_tick_of(frame->stamp_ns));
+    if (source < 0)
+        return recording_skip_line(input, state, RECORDING_SKIP_SOURCES, line, 1, err,
+                                   "more than %d buses", SOURCES_MAX);
+    frame->source = (uint8_t)source;
+    int rc = recording_note_stamp(input, state, frame->stamp_ns, line, err);
+    if (rc < 0)
+        return rc;
+    *ret_item = item;
+    return 1;
 }

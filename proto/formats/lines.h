@@ -42,7 +42,34 @@ int lines_seconds(const char *text, size_t length, int64_t *ret_ns, uint32_t *re
 /* "123.456000" with 6 decimals when tick and stamp are whole microseconds, else 9. Returns the
  * length; text holds LINES_SECONDS_MAX. */
 size_t lines_put_seconds(int64_t ns, uint32_t tick_ns, char *text);
+/* Always nine decimals: how times are printed in JSON and CSV. */
+size_t lines_put_seconds9(int64_t ns, char *text);
 /* Upper-case hex pairs; returns 2 * size; no NUL. */
 size_t lines_put_hex(const uint8_t *bytes, size_t size, char *text);
+
+/* The tick that a stamp of nine decimals shows: 1000 when it is whole microseconds, else 1. */
+uint32_t lines_tick_of(int64_t ns);
+
+/* --- frames as named fields, shared by .jsonl and .csv --- */
+
+#define LINES_FLAGS 8
+/* "ext", "rtr", "err", "fd", "brs", "esi", "tx", "late": bit i of struct frame's flags. */
+extern const char *const lines_flag_names[LINES_FLAGS];
+
+/* What a line says of a frame, as far as it was there. */
+struct lines_frame {
+    struct frame frame;      /* stamp, id, flags, len and data */
+    const char *bus;         /* borrowed from the line */
+    size_t bus_length;
+    bool has_stamp, has_bus, has_id, has_data, has_dlc;
+};
+
+/* Completes dlc and source, checks, counts. Returns 1 with *ret_item, 0 when the line was skipped,
+ * -EBADMSG when strict. */
+int lines_take_frame(const struct recording_input *input, struct recording_state *state,
+                     const struct lines_frame *from, uint64_t line,
+                     struct recording_item *ret_item, struct err *err);
+/* Whether the dlc says more than the length does. */
+bool lines_dlc_matters(const struct frame *frame);
 
 #endif
