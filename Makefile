@@ -115,7 +115,9 @@ ORACLE_TOOLS = \
 
 # Checks against independent programs: tests/oracle/<name>, run by build/venv/bin/python or node.
 ORACLES = \
-	dbc_cantools.py
+	dbc_cantools.py \
+	dbc_j1939.py \
+	rav4_reference.py
 
 # One binary per module: tests/test_<module>.c
 TESTS = \
