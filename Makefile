@@ -139,11 +139,15 @@ TESTS = \
 	test_rowbuf \
 	test_merge \
 	test_config \
+	test_dbc \
+	test_dbset \
+	test_decode \
 	test_control \
 	test_clock \
 	test_source_dgram
 
 FUZZ = \
+	fuzz_dbc \
 	fuzz_wire \
 	fuzz_control \
 	fuzz_config \
