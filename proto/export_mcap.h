@@ -2,8 +2,8 @@
  * nothing lost: the raw topics give back every frame with its stamp, place and flags
  * (proto/formats/mcap.c reads them).
  *
- * /can/<bus>/raw        roadloop.CanFrame, every frame
- * /can/<bus>/<Message>  roadloop.<bus>.<Message>, made from the DBC: a field a signal
+ * /can/<bus>/raw        roadloop.CanFrame, every frame (proto/mcap_frame.h)
+ * /can/<bus>/<Message>  roadloop.<bus>.<Message>, made from the DBC (proto/mcap_signals.h)
  * /event                roadloop.Event, each event that the manifest lists, at its fire time
  * /roadloop/mark        roadloop.Mark, clock events and generations in their place
  * metadata              vehicle clip trigger clock loss versions
@@ -47,8 +47,10 @@ struct export_mcap_stats {
     uint64_t frames, marks, events;
     uint64_t decoded;       /* frames that a DBC message was found for */
     uint64_t signals;       /* values written */
-    uint64_t absent;        /* signals of decoded frames that are not in them: hidden or cut off */
+    uint64_t absent;        /* signals without one: hidden by a multiplexor, cut off, no number */
+    uint64_t not_numbers;   /* of them: J1939 codes for error and not available */
     uint64_t channels_full; /* frames left raw because of EXPORT_MCAP_CHANNELS_MAX */
+    uint64_t too_large;     /* frames left raw because message or schema passed a limit */
     uint64_t times_clamped; /* log or publish times that would be below zero */
     uint64_t bytes;         /* written */
 };
@@ -67,8 +69,8 @@ int export_mcap_finish(struct export_mcap *export, struct err *err);
 void export_mcap_close(struct export_mcap *export); /* takes NULL */
 void export_mcap_stats(const struct export_mcap *export, struct export_mcap_stats *ret_stats);
 
-/* All of it: reads `recording` from where it stands to its end, with config->sources and
- * config->clip taken from it. Returns 0 or a negative errno with *err filled. */
+/* All of it: scans `recording`, rewinds it and reads it to its end; sources, clip, skips and
+ * recording_sha256 of *config are taken from it. Returns 0 or a negative errno, *err filled. */
 int export_mcap_recording(struct recording *recording, const struct export_mcap_config *config,
                           const struct mcap_sink *sink, struct export_mcap_stats *ret_stats,
                           struct err *err);

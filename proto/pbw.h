@@ -46,7 +46,7 @@ enum pbw_type {
     PBW_MESSAGE = 11,
     PBW_BYTES = 12,
     PBW_UINT32 = 13,
-    PBW_SFIXED64 = 16,
+    PBW_SINT32 = 17,
     PBW_SINT64 = 18,
 };
 

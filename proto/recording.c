@@ -17,6 +17,7 @@ static const struct recording_format *const formats[] = {
     &recording_candump,
     &recording_jsonl,
     &recording_csv,
+    &recording_mcap,
 };
 #define FORMAT_COUNT (sizeof formats / sizeof formats[0])
 

@@ -164,7 +164,7 @@ struct recording_format {
 };
 
 extern const struct recording_format recording_candump, recording_rlc, recording_jsonl,
-    recording_csv;
+    recording_csv, recording_mcap;
 
 /* For readers: the index of that bus in the table, added when new; -ENOSPC when it is full. */
 int recording_source_index(struct source_table *table, const char *name, size_t length,

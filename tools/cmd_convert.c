@@ -13,7 +13,7 @@ static const char usage[] =
     "                        [--start T] [--end T] [--strict]\n"
     "\n"
     "IN and OUT may be - for a pipe; a name ending in .zst is unpacked and packed on the way.\n"
-    "FMT is candump, rlc, jsonl or csv; else the first bytes of IN and the name of OUT tell.\n"
+    "FMT is candump, rlc, jsonl, csv or mcap; else the first bytes of IN and the name of OUT tell.\n"
     "T is in seconds of the recording's own clock, both ends included. --strict refuses the\n"
     "recording at the first line that would be skipped.\n";
 
