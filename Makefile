@@ -104,6 +104,9 @@ SINK_SRC =
 TOOLS_SRC = \
 	tools/cmd.c \
 	tools/cmd_convert.c \
+	tools/cmd_inspect.c \
+	tools/inspect_json.c \
+	tools/inspect_table.c \
 	tools/cmd_mock_broker.c
 
 PROTO_MSG = \

@@ -20,6 +20,7 @@ static int cmd_version(int argc, char **argv)
 
 static const struct command commands[] = {
     { "convert", cmd_convert, "turn a recording into another format, or cut it" },
+    { "inspect", cmd_inspect, "show what a clip holds, and check every byte of it" },
     { "mock-broker", cmd_mock_broker, "a Kafka cluster in memory, for demos and tests" },
     { "version", cmd_version, "print the version" },
 };
