@@ -66,6 +66,8 @@ FORMATS_SRC = \
 TRIGGERS_SRC =
 
 STORAGE_SRC = \
+	storage/io.c \
+	storage/outbox.c \
 	storage/db.c \
 	storage/block.c \
 	storage/recorder.c \
