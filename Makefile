@@ -67,6 +67,11 @@ TRIGGERS_SRC =
 
 STORAGE_SRC = \
 	storage/io.c \
+	storage/clipstore.c \
+	storage/clipstore_artifacts.c \
+	storage/clipstore_quota.c \
+	storage/clipstore_recover.c \
+	storage/clipstore_seal.c \
 	storage/outbox.c \
 	storage/db.c \
 	storage/block.c \

@@ -21,7 +21,7 @@
 #define CLIPSTORE_SEND_MAX 64                   /* JOB_CLIPs handed out at a time */
 #define CLIPSTORE_ASK_MAX 256                   /* JOB_ASKs likewise */
 #define CLIPSTORE_GONE_MAX 64
-#define CLIPSTORE_EVICT_BATCH 64                /* clips evicted by one commit */
+#define CLIPSTORE_EVICT_BATCH 16                /* clips evicted by one commit */
 #define CLIPSTORE_DAY_NS INT64_C(86400000000000)
 
 enum clipstore_delete { CLIPSTORE_DELETE_RECEIPT, CLIPSTORE_DELETE_BROKER_ACK };

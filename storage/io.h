@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IO_NAME_MAX 64
+#define IO_NAME_MAX 80 /* 64 hex digits and an extension */
 #define IO_PATH_MAX 512
 
 struct io_names {

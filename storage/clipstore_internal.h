@@ -1,0 +1,95 @@
+/* clipstore_internal - what clipstore*.c share: the struct and the steps that several of them take.
+ * Nobody else includes it. */
+#ifndef STORAGE_CLIPSTORE_INTERNAL_H
+#define STORAGE_CLIPSTORE_INTERNAL_H
+#include "storage/clipstore.h"
+
+#define OPEN_SEGMENTS (2 * CLIPS_OPEN_MAX) /* segment 0 may end while segment 1 begins */
+#define REFUSED_MAX 32                     /* clips whose later pieces are ignored */
+#define HANDED_MAX (CLIPSTORE_SEND_MAX + CLIPSTORE_ASK_MAX)
+#define WAL_ROOM_BYTES 8192 /* a commit's share of the flash budget: about two pages */
+
+struct open_segment {
+    bool used;
+    uint8_t clip_id[CLIP_ID_BYTES];
+    uint32_t segment;
+    int fd;
+    int64_t bytes;
+    struct sha256 *sha;
+    struct wire_about about;
+    uint8_t artifact_count;
+    uint8_t artifacts[JOB_ARTIFACTS_MAX][SHA256_BYTES];
+};
+
+/* A job that the uploader holds. */
+struct handed {
+    bool used, ask; /* ask: broker-acked, only questions are left */
+    bool in_flight; /* sending began: pinned against eviction */
+    uint8_t sealed; /* segments that the uploader knows of */
+    uint8_t clip_id[CLIP_ID_BYTES];
+};
+
+struct gone_answer {
+    uint8_t clip_id[CLIP_ID_BYTES];
+    uint32_t ask;
+    enum wire_gone_reason reason;
+    char pseudonym[PSEUDONYM_MAX];
+};
+
+struct clipstore {
+    struct clipstore_config config;
+    char dir[IO_PATH_MAX], clips_dir[IO_PATH_MAX], artifacts_dir[IO_PATH_MAX];
+    char db_path[IO_PATH_MAX];
+    struct db *db;
+    struct outbox *outbox; /* NULL while the database is broken */
+    struct open_segment segments[OPEN_SEGMENTS];
+    uint8_t refused[REFUSED_MAX][CLIP_ID_BYTES];
+    uint32_t refused_next;
+    struct handed handed[HANDED_MAX];
+    struct gone_answer gone[CLIPSTORE_GONE_MAX];
+    uint32_t gone_count;
+    uint8_t cancels[CLIPSTORE_EVICT_BATCH][CLIP_ID_BYTES];
+    uint32_t cancel_count;
+    int64_t used_bytes;      /* sealed and open files */
+    int64_t flash_credit;    /* bytes that may be written */
+    int64_t flash_at_ns;     /* credit is reckoned up to here */
+    int64_t dirty_since_ns;  /* of the first later state that is not committed */
+    bool dirty, sweep_due, broken;
+    struct clipstore_stats stats;
+};
+
+/* ---- clipstore.c ---- */
+/* DIR/clips/ID-N<extension> */
+void store_path(const struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES],
+                unsigned segment, const char *extension, char ret_path[IO_PATH_MAX]);
+int store_begin(struct clipstore *store);  /* a transaction, unless one is open */
+int store_commit(struct clipstore *store); /* what is open; notes breakage */
+/* Notes the outcome of disk work: sets and clears `degraded`. Returns rc. */
+int store_note(struct clipstore *store, int rc, const char *what);
+void store_dirty(struct clipstore *store, int64_t now_ns);
+struct handed *store_handed(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES]);
+/* Unlinks the files of a clip whose row already says why, and notes that. */
+int store_unlink(struct clipstore *store, const struct outbox_clip *clip);
+int store_sync(struct clipstore *store, int fd);
+int store_sync_dir(struct clipstore *store, const char *dir);
+
+/* ---- clipstore_quota.c ---- */
+/* Makes room for `bytes` of a clip of that priority: 0, -ENOSPC (all that could go is more
+ * important or in flight) or an error of the disk. */
+int quota_room(struct clipstore *store, int64_t bytes, uint8_t priority);
+int quota_admit(struct clipstore *store, uint8_t priority, int64_t now_ns); /* 0, -EDQUOT: flash */
+void quota_written(struct clipstore *store, int64_t bytes);
+int quota_sweep(struct clipstore *store); /* unlinks what is deletable */
+
+/* ---- clipstore_seal.c ---- */
+void seal_describe(const struct clip_header *header, const struct clip_manifest *manifest,
+                   struct wire_about *ret_about);
+/* Packs and databases that a segment names, each once: at most JOB_ARTIFACTS_MAX. */
+uint8_t seal_artifacts(const struct clip_header *header, const struct clip_manifest *manifest,
+                       uint8_t ret_artifacts[JOB_ARTIFACTS_MAX][SHA256_BYTES]);
+void seal_abandon_all(struct clipstore *store, enum clipstore_fail why);
+
+/* ---- clipstore_recover.c ---- */
+int recover(struct clipstore *store, struct err *err);
+
+#endif
