@@ -7,7 +7,7 @@ CC := gcc
 VERSION := 0.1.0
 
 PROTO_SRC = \
-	proto/crc.c \
+	proto/crc32.c \
 	proto/dbc.c \
 	proto/dbc_attributes.c \
 	proto/dbc_build.c \
@@ -144,6 +144,7 @@ TESTS = \
 	test_wire \
 	test_recorder \
 	test_session \
+	test_export_mcap \
 	test_pbw \
 	test_rate \
 	test_backoff \

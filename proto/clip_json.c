@@ -12,10 +12,13 @@ void clip_json_time(int64_t ns, char text[32])
 
 static void put_key(struct json_text *text, const char *key) { json_printf(text, ",\"%s\":", key); }
 
+/* As in the encoders of clip.h, NULL stands for "". */
+static void quote(struct json_text *text, const char *value) { json_quote(text, value ? value : ""); }
+
 static void put_text(struct json_text *text, const char *key, const char *value)
 {
     put_key(text, key);
-    json_quote(text, value);
+    quote(text, value);
 }
 
 static void put_number(struct json_text *text, const char *key, uint64_t value)
@@ -55,7 +58,7 @@ static void put_dbcs(struct json_text *text, const struct clip_dbc *dbcs, uint32
     json_printf(text, "[");
     for (uint32_t i = 0; i < count; i++) {
         json_printf(text, "%s{\"bus\":", i ? "," : "");
-        json_quote(text, dbcs[i].bus);
+        quote(text, dbcs[i].bus);
         put_text(text, "name", dbcs[i].name);
         put_hex(text, "sha256", dbcs[i].sha256, SHA256_BYTES);
         json_printf(text, "}");
@@ -71,7 +74,7 @@ static void put_clock(struct json_text *text, const struct clip_clock *clock)
         return;
     put_key(text, "clock");
     json_printf(text, "{\"source\":");
-    json_quote(text, clock->source);
+    quote(text, clock->source);
     put_time(text, "mono", clock->mono_ns, 0);
     clip_json_time(clock->utc_ns, time);
     json_printf(text, ",\"utc\":\"%s\",\"uncertainty_ns\":%" PRId64 "}", time,
@@ -80,7 +83,7 @@ static void put_clock(struct json_text *text, const struct clip_clock *clock)
 
 static void put_value(struct json_text *text, const struct clip_value *value)
 {
-    json_quote(text, value->name);
+    quote(text, value->name);
     json_printf(text, ":{\"kind\":%d", (int)value->kind);
     switch (value->kind) {
     case CLIP_VALUE_UNKNOWN: break;
@@ -96,7 +99,7 @@ static void put_value(struct json_text *text, const struct clip_value *value)
         put_key(text, "integer");
         json_printf(text, "%" PRId64, value->integer);
     }
-    if (value->unit[0])
+    if (value->unit && value->unit[0])
         put_text(text, "unit", value->unit);
     json_printf(text, "}");
 }
@@ -104,7 +107,7 @@ static void put_value(struct json_text *text, const struct clip_value *value)
 static void put_event(struct json_text *text, const struct clip_event *event)
 {
     json_printf(text, "{\"rule\":");
-    json_quote(text, event->rule);
+    quote(text, event->rule);
     put_hex(text, "rule_sha256", event->rule_hash, SHA256_BYTES);
     put_number(text, "ordinal", event->ordinal);
     put_text(text, "edge", clip_edge_name(event->edge));
@@ -131,7 +134,7 @@ static void put_source(struct json_text *text, const struct source *source,
                        const struct clip_source_counts *counts)
 {
     json_printf(text, "{\"name\":");
-    json_quote(text, source->name);
+    quote(text, source->name);
     put_number(text, "tick_ns", source->tick_ns);
     if (counts) {
         put_number(text, "received", counts->received);

@@ -1,6 +1,6 @@
 #include "proto/mcap_chunk.h"
 
-#include "proto/crc.h"
+#include "proto/crc32.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -97,18 +97,24 @@ void mcap_mark_encode(struct pbw *w, const struct recording_item *item)
     }
 }
 
+/* As in the encoders of clip.h, NULL stands for "". */
+static void put_text(struct pbw *w, uint32_t field, const char *text)
+{
+    pbw_text(w, field, text ? text : "");
+}
+
 static void put_value(struct pbw *w, const struct clip_value *value)
 {
     pbw_begin(w, 12);
-    pbw_text(w, 1, value->name);
+    put_text(w, 1, value->name);
     if (value->kind == CLIP_VALUE_TEXT)
-        pbw_text(w, 2, value->text);
+        put_text(w, 2, value->text);
     if (value->kind == CLIP_VALUE_NUMBER)
         pbw_double(w, 3, value->number);
     if (value->kind != CLIP_VALUE_NUMBER && value->kind != CLIP_VALUE_UNKNOWN)
         pbw_int(w, 4, value->integer);
-    if (value->unit[0])
-        pbw_text(w, 5, value->unit);
+    if (value->unit && value->unit[0])
+        put_text(w, 5, value->unit);
     pbw_end(w);
 }
 
@@ -127,7 +133,7 @@ void mcap_event_encode(struct pbw *w, const struct clip_event *event, int64_t sh
     char hash[SHA256_HEX];
 
     hex_from(event->rule_hash, SHA256_BYTES, hash);
-    pbw_text(w, 1, event->rule);
+    put_text(w, 1, event->rule);
     pbw_text(w, 2, clip_edge_name(event->edge));
     pbw_uint(w, 3, event->ordinal);
     pbw_uint(w, 4, event->generation);
@@ -137,7 +143,7 @@ void mcap_event_encode(struct pbw *w, const struct clip_event *event, int64_t sh
         pbw_int(w, 7, add_ns(event->end_ns, shift_ns));
     if (event->closed)
         pbw_int(w, 8, add_ns(event->closed_ns, shift_ns));
-    pbw_text(w, 9, event->reason);
+    put_text(w, 9, event->reason);
     pbw_uint(w, 10, event->fire_step);
     pbw_text(w, 11, hash);
     for (uint32_t i = 0; i < event->value_count; i++)

@@ -5,7 +5,7 @@
  * - An open chunk holds its messages of the span, sorted by (log_time, offset); `at` is the next. */
 #include "proto/mcap_index.h"
 
-#include "proto/crc.h"
+#include "proto/crc32.h"
 #include "proto/mcap_chunk.h"
 
 #include <errno.h>

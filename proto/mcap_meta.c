@@ -17,9 +17,10 @@ struct maker {
     struct mcap_map map;
 };
 
+/* As in the encoders of clip.h, NULL stands for "". */
 static void add_text(struct maker *m, const char *key, const char *value)
 {
-    mcap_map_add(&m->map, key, mcap_text(value));
+    mcap_map_add(&m->map, key, mcap_text(value ? value : ""));
 }
 
 static void add_number(struct maker *m, const char *key, int64_t value)

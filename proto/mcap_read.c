@@ -8,7 +8,7 @@
  *   any --(error)--> FAILED, for good */
 #include "proto/mcap_read.h"
 
-#include "proto/crc.h"
+#include "proto/crc32.h"
 #include "proto/hash.h"
 #include "proto/mcap_chunk.h"
 

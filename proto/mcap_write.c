@@ -9,7 +9,7 @@
  *   open --(finish)--> finished */
 #include "proto/mcap_write.h"
 
-#include "proto/crc.h"
+#include "proto/crc32.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* Writer and readers beyond the conformance set: many chunks, compression, limits, errors of the
  * sink, and what broken files are told. */
-#include "proto/crc.h"
+#include "proto/crc32.h"
 #include "proto/mcap_index.h"
 #include "proto/mcap_read.h"
 #include "proto/mcap_write.h"

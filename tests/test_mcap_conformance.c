@@ -5,7 +5,7 @@
  * - the streaming reader gives the records of all 416, as canonical JSON;
  * - the indexed reader gives schemas, channels, messages by log_time and statistics of each case
  *   that has an index. */
-#include "proto/crc.h"
+#include "proto/crc32.h"
 #include "proto/hash.h"
 #include "proto/mcap_index.h"
 #include "proto/mcap_read.h"

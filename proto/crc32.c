@@ -1,4 +1,4 @@
-#include "proto/crc.h"
+#include "proto/crc32.h"
 
 #include <zlib.h>
 

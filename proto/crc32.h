@@ -1,6 +1,6 @@
-/* crc - CRC-32 (IEEE 802.3), as MCAP and BLF ask. The only file that includes zlib's checksum. */
-#ifndef PROTO_CRC_H
-#define PROTO_CRC_H
+/* crc32 - CRC-32 (IEEE 802.3), as MCAP and BLF ask. The only file that includes zlib's checksum. */
+#ifndef PROTO_CRC32_H
+#define PROTO_CRC32_H
 #include <stddef.h>
 #include <stdint.h>
 
