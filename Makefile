@@ -49,6 +49,7 @@ PROTO_SRC = \
 	proto/recording.c \
 	proto/recording_file.c \
 	proto/rowbuf.c \
+	proto/signals_json.c \
 	proto/zpack.c \
 	proto/wire.c \
 	proto/wire_artifact.c \
@@ -131,7 +132,10 @@ ORACLE_TOOLS = \
 
 # Checks against independent programs: tests/oracle/<name>, run by build/venv/bin/python or node.
 ORACLES = \
-	dbc_cantools.py
+	dbc_cantools.py \
+	dbc_j1939.py \
+	jsonl_cantools.py \
+	rav4_reference.py
 
 # One binary per module: tests/test_<module>.c
 TESTS = \
@@ -154,11 +158,16 @@ TESTS = \
 	test_rowbuf \
 	test_merge \
 	test_config \
+	test_dbc \
+	test_dbset \
+	test_decode \
+	test_signals_json \
 	test_control \
 	test_clock \
 	test_source_dgram
 
 FUZZ = \
+	fuzz_dbc \
 	fuzz_wire \
 	fuzz_control \
 	fuzz_config \

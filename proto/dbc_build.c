@@ -22,6 +22,8 @@ void dbc_warn(struct dbc_build *b, const char *code, struct dbc_place place, con
     char text[ERR_TEXT_MAX];
     va_list args;
 
+    if (b->status) /* what follows from a file that is refused is noise */
+        return;
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);

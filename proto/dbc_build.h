@@ -193,10 +193,10 @@ static inline uint32_t dbc_milliseconds(double value)
     return value > (double)UINT32_MAX ? UINT32_MAX : (uint32_t)value;
 }
 
-static inline struct build_signal *build_signals(struct dbc_build *b,
+static inline struct build_signal *build_signals(const struct dbc_build *b,
                                                  const struct build_message *message)
 {
-    return b->signals + message->first_signal;
+    return b->signals ? b->signals + message->first_signal : NULL; /* NULL: the file has none */
 }
 
 #endif

@@ -96,7 +96,7 @@ static const char *nearest_signal(const struct dbc_build *b, const struct build_
                                   const char *name)
 {
     static const char *const none = "";
-    const struct build_signal *signals = b->signals + message->first_signal;
+    const struct build_signal *signals = build_signals(b, message);
     const char **names = NULL, *nearest = NULL;
 
     if (b->diags && b->diags->count < DIAGS_MAX && message->m.signal_count)

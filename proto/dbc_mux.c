@@ -119,14 +119,19 @@ static bool ranges_meet(const struct dbc_signal *a, const struct dbc_signal *b)
     return false;
 }
 
-/* Two signals of one name that a frame could carry at once: the name would mean neither. */
-static bool clash(const struct dbc_signal *a, const struct dbc_signal *b)
+/* Do they hang on different values of one multiplexor, directly or higher up? */
+static bool exclude_each_other(const struct build_signal *signals, const struct dbc_signal *a,
+                               const struct dbc_signal *b)
 {
-    if (a->multiplexor != b->multiplexor)
-        return a->multiplexor == DBC_NONE || b->multiplexor == DBC_NONE;
-    return a->multiplexor == DBC_NONE || ranges_meet(a, b);
+    for (; a->multiplexor != DBC_NONE; a = &signals[a->multiplexor].s)
+        for (const struct dbc_signal *c = b; c->multiplexor != DBC_NONE;
+             c = &signals[c->multiplexor].s)
+            if (a->multiplexor == c->multiplexor && !ranges_meet(a, c))
+                return true;
+    return false;
 }
 
+/* A frame must never carry two signals of one name: the name would mean neither. */
 static void judge_same_names(struct dbc_build *b, const struct build_message *message,
                              struct build_signal *signal)
 {
@@ -136,7 +141,7 @@ static void judge_same_names(struct dbc_build *b, const struct build_message *me
     for (int32_t i = signal->s.same_name; i != DBC_NONE; i = signals[i].s.same_name) {
         if (signals[i].refused)
             continue;
-        if (++steps > SAME_NAME_MAX || clash(&signal->s, &signals[i].s))
+        if (++steps > SAME_NAME_MAX || !exclude_each_other(signals, &signal->s, &signals[i].s))
             dbc_refuse_signal(b, message, &signals[i], "D106", "the message has a signal of this "
                               "name in line %u already", signal->s.line);
     }

@@ -265,6 +265,8 @@ static void parse_signal(struct dbc_build *b)
         char text[DBC_NAME_MAX + 64];
         (void)snprintf(text, sizeof text, "message '%s' is refused", message->m.name);
         dbc_warn_expected(b, "D102", text);
+        if (!message->refused)
+            dbc_refuse(b, message->m.name, "", "one of its SG_ rows is damaged", place);
         message->refused = "one of its SG_ rows is damaged";
     } else if (whole && b->current == SIGNALS_TO_MESSAGE) {
         keep_signal(b, &signal);

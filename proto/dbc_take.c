@@ -38,13 +38,13 @@ void dbc_advance(struct dbc_build *b)
     bool had_block_comment = b->lex.comment_line != 0;
 
     b->token = dbc_lex_next(&b->lex);
-    if (!had_block_comment && b->lex.comment_line)
-        dbc_warn(b, "D108", (struct dbc_place){ b->lex.comment_line, b->lex.comment_column },
-                 "a DBC has no /* */ comments; it is skipped, and so are others like it");
     if (b->token.kind == DBC_BROKEN)
         dbc_fail(b, -EBADMSG, dbc_here(b), "this %s has no end: expected %s before the file ends",
                  *b->token.at == '"' ? "string" : "comment",
                  *b->token.at == '"' ? "a closing '\"'" : "'*/'");
+    if (!had_block_comment && b->lex.comment_line)
+        dbc_warn(b, "D108", (struct dbc_place){ b->lex.comment_line, b->lex.comment_column },
+                 "a DBC has no /* */ comments; it is skipped, and so are others like it");
 }
 
 bool dbc_fault(struct dbc_build *b, const char *expected)
@@ -102,10 +102,10 @@ bool dbc_take_word(struct dbc_build *b, const char **ret_word, const char *expec
 
     if (b->token.kind != DBC_WORD || dbc_at_section(b))
         return dbc_fault(b, expected);
-    if (b->token.size > DBC_NAME_MAX)
-        return dbc_fault(b, "a name of at most 128 bytes");
     if (!kept(b, keep_text(b, b->token.at, b->token.size), &word))
         return false;
+    if (strlen(word) > DBC_NAME_MAX) /* of UTF-8, which cp1252 may have made longer */
+        return dbc_fault(b, "a name of at most 128 bytes");
     judge_name(b);
     dbc_advance(b);
     *ret_word = word;

@@ -115,6 +115,11 @@ static double float64_of(uint64_t raw)
     return value;
 }
 
+double decode_float(const struct decode_plan *plan, uint64_t raw)
+{
+    return plan->kind == DECODE_FLOAT32 ? float32_of(raw) : float64_of(raw);
+}
+
 double decode_physical(const struct decode_plan *plan, uint64_t raw)
 {
     switch ((enum decode_kind)plan->kind) {
@@ -125,9 +130,8 @@ double decode_physical(const struct decode_plan *plan, uint64_t raw)
         return plan->wide_product ? scale_wide(plan, value) : scale(plan, (double)value);
     }
     case DECODE_FLOAT32:
-        return scale(plan, float32_of(raw));
     case DECODE_FLOAT64:
-        return scale(plan, float64_of(raw));
+        return scale(plan, decode_float(plan, raw));
     case DECODE_BYTES:
         break;
     }
@@ -240,7 +244,7 @@ const char *decode_label_of(const struct dbc_signal *signal, const struct decode
         return NULL;
     if (value->kind == DECODE_UNSIGNED || value->kind == DECODE_SIGNED)
         return decode_label(signal, value->raw_signed);
-    double number = value->kind == DECODE_FLOAT32 ? float32_of(value->raw) : float64_of(value->raw);
+    double number = decode_float(&signal->plan, value->raw);
     /* NaN fails the comparison; 2^62 is far above any label and safe to convert. */
     return fabs(number) < ldexp(1.0, 62) ? decode_label(signal, (int64_t)number) : NULL;
 }

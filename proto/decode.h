@@ -101,6 +101,9 @@ static inline int64_t decode_extend(const struct decode_plan *plan, uint64_t raw
 /* The physical value of raw bits as decode_raw gives them. NaN for DECODE_BYTES. */
 double decode_physical(const struct decode_plan *plan, uint64_t raw);
 
+/* The number that the IEEE bits of a float signal are, before factor and offset. */
+double decode_float(const struct decode_plan *plan, uint64_t raw);
+
 /* Reads the signal, multiplexors not asked: present is always true. */
 void decode_value(const struct decode_plan *plan, const uint8_t *data, uint8_t len,
                   struct decoded *ret_value);

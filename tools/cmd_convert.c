@@ -1,4 +1,5 @@
 /* roadloop convert: any recording into any format that can be written. */
+#include "proto/dbset.h"
 #include "proto/formats/lines.h"
 #include "proto/recording.h"
 #include "tools/cmd.h"
@@ -10,15 +11,20 @@
 
 static const char usage[] =
     "usage: roadloop convert IN OUT [--codec rows|columnar] [--in FMT] [--out FMT]\n"
-    "                        [--start T] [--end T] [--strict]\n"
+    "                        [--dbc [BUS=]FILE]... [--start T] [--end T] [--strict]\n"
     "\n"
     "IN and OUT may be - for a pipe; a name ending in .zst is unpacked and packed on the way.\n"
     "FMT is candump, rlc, jsonl, csv or mcap; else the first bytes of IN and the name of OUT tell.\n"
-    "T is in seconds of the recording's own clock, both ends included. --strict refuses the\n"
-    "recording at the first line that would be skipped.\n";
+    "With databases .jsonl and .mcap have message and signals of each frame that one of them knows; a\n"
+    "database without BUS serves every bus. T is in seconds of the recording's own clock, both ends\n"
+    "included. --strict refuses the recording at the first line that would be skipped, and a database at the\n"
+    "first row that would be taken with a warning.\n";
 
 struct convert {
     const char *in, *out, *in_format, *out_format;
+    const char *dbcs[DBSET_ENTRIES_MAX];
+    uint32_t dbc_count;
+    struct dbset *dbset; /* of `dbcs`; NULL when none is given */
     int64_t start_ns, end_ns;
     uint8_t codec;
     bool strict;
@@ -47,6 +53,14 @@ static int parse_codec(const char *value, uint8_t *ret_codec)
     return 0;
 }
 
+static int add_dbc(struct convert *c, const char *value)
+{
+    if (c->dbc_count == DBSET_ENTRIES_MAX)
+        return -EINVAL;
+    c->dbcs[c->dbc_count++] = value;
+    return 0;
+}
+
 /* One option and its value; -EINVAL when it is none or its value is wrong. */
 static int parse_option(struct convert *c, const char *name, const char *value)
 {
@@ -58,6 +72,8 @@ static int parse_option(struct convert *c, const char *name, const char *value)
         c->in_format = value;
     else if (!strcmp(name, "--out"))
         c->out_format = value;
+    else if (!strcmp(name, "--dbc"))
+        return add_dbc(c, value);
     else if (!strcmp(name, "--codec"))
         return parse_codec(value, &c->codec);
     else if (!strcmp(name, "--start"))
@@ -149,7 +165,7 @@ static int convert(const struct convert *c, struct recording *from, struct err *
     const struct recording_writer_config config = {
         .path = c->out, .format = c->out_format, .codec = c->codec,
         .sources = recording_sources(from), .recording_sha256 = scan.sha256,
-        .clip = recording_clip(from), .skips = &scan.skips,
+        .clip = recording_clip(from), .skips = &scan.skips, .dbset = c->dbset,
     };
     rc = recording_writer_open(&config, &to, err);
     if (rc == 0)
@@ -159,6 +175,24 @@ static int convert(const struct convert *c, struct recording *from, struct err *
     recording_writer_close(to);
     if (rc == 0)
         report_skips(recording_path(from), &scan.skips);
+    return rc;
+}
+
+/* Warnings of the databases go to standard error; so do errors, but the one in *err. */
+static int load_dbcs(struct convert *c, struct err *err)
+{
+    struct diags *diags = calloc(1, sizeof *diags);
+    int rc = 0;
+
+    if (c->dbc_count)
+        c->dbset = dbset_open();
+    if (!diags || (c->dbc_count && !c->dbset))
+        rc = err_plain(err, -ENOMEM, "no memory for databases");
+    for (uint32_t i = 0; rc == 0 && i < c->dbc_count; i++)
+        rc = dbset_add_file(c->dbset, c->dbcs[i], c->strict, diags, err);
+    if (diags && (rc == 0 || diags->errors > 1))
+        diags_print(diags, stderr);
+    free(diags);
     return rc;
 }
 
@@ -173,9 +207,12 @@ int cmd_convert(int argc, char **argv)
     if (parse_arguments(argc, argv, &c))
         return CMD_BAD;
     const struct recording_config config = { c.in, c.in_format, c.strict };
-    int rc = recording_open(&config, &from, &err);
+    int rc = load_dbcs(&c, &err);
+    if (rc == 0)
+        rc = recording_open(&config, &from, &err);
     if (rc == 0)
         rc = convert(&c, from, &err);
     recording_close(from);
+    dbset_close(c.dbset);
     return rc < 0 ? cmd_fail("convert", &err) : CMD_GOOD;
 }

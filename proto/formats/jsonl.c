@@ -3,6 +3,7 @@
  * With databases also "message" and "signals" (signals_json.h). docs/FORMAT.md section 8.
  * Read: keys in any order; other keys and their values, nested or not, are passed over. */
 #include "proto/formats/lines.h"
+#include "proto/signals_json.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -258,6 +259,7 @@ static int jsonl_sniff(const uint8_t *bytes, size_t size)
 struct jsonl_writer {
     FILE *file;
     const struct source_table *sources;
+    struct signals_json signals;
 };
 
 static int jsonl_write_open(FILE *file, const struct recording_writer_config *config,
@@ -269,6 +271,7 @@ static int jsonl_write_open(FILE *file, const struct recording_writer_config *co
         return err_plain(err, -ENOMEM, "no memory for a writer");
     w->file = file;
     w->sources = config->sources;
+    signals_json_init(&w->signals, config->dbset, config->sources);
     *ret_context = w;
     return 0;
 }
@@ -290,6 +293,7 @@ static int jsonl_put(void *context, const struct recording_item *item, struct er
             (void)fprintf(w->file, ",\"%s\":true", lines_flag_names[i]);
     if (lines_dlc_matters(frame))
         (void)fprintf(w->file, ",\"dlc\":%u", frame->dlc);
+    signals_json_put(&w->signals, frame, w->file);
     if (fputs("}\n", w->file) < 0)
         return err_plain(err, -EIO, "write failed: %s", strerror(errno));
     return 0;

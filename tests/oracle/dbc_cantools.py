@@ -76,10 +76,16 @@ def payloads(message, rng):
         yield bytes(data)
 
 
+def has_twins(message):
+    """Two signals of one name: cantools keeps its books by name and mixes them up in short frames."""
+    return len({s.name for s in message.signals}) != len(message.signals)
+
+
 def node_values(message, node, data, scaling, choices):
     try:
-        return decode_data(data, message.length, node["signals"], node["formats"], choices, scaling,
-                           True, True)
+        if not has_twins(message):
+            return decode_data(data, message.length, node["signals"], node["formats"], choices,
+                               scaling, True, True)
     except GIVES_UP:
         pass
     values = {}
@@ -108,6 +114,8 @@ def expected(message, data, counts):
     result = []
     for scaling, choices in ((False, False), (True, False), (True, True)):
         try:
+            if has_twins(message):
+                raise KeyError(message.name)
             values = message.decode(data, scaling=scaling, decode_choices=choices,
                                     allow_truncated=True)
             counts["whole"] += 1
