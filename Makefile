@@ -121,7 +121,8 @@ PROTO_MSG = \
 	proto/clip.proto
 
 # End-to-end tests: tests/e2e/<name>.sh, run from the root with B=build/<variant>; exit 77 = lacks something.
-E2E =
+E2E = \
+	convert
 
 # The longer ones, for .ci/run and test-long.
 E2E_LONG =
@@ -168,6 +169,11 @@ TESTS = \
 
 FUZZ = \
 	fuzz_dbc \
+	fuzz_candump \
+	fuzz_clip \
+	fuzz_csv \
+	fuzz_group \
+	fuzz_jsonl \
 	fuzz_wire \
 	fuzz_control \
 	fuzz_config \

@@ -1,0 +1,9 @@
+#include "tests/fuzz/text.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    text_round(&recording_jsonl, data, size);
+    return 0;
+}
