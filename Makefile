@@ -90,6 +90,8 @@ UPLOADER_SRC = \
 	uploader/rate.c
 
 DAEMON_SRC = \
+	daemon/feed.c \
+	daemon/playback.c \
 	daemon/pipeline.c \
 	daemon/pipeline_clip.c \
 	daemon/pipeline_event.c \
@@ -110,6 +112,8 @@ DAEMON_SRC = \
 SINK_SRC =
 
 TOOLS_SRC = \
+	tools/cmd_replay.c \
+	tools/replay.c \
 	tools/cmd.c \
 	tools/cmd_convert.c \
 	tools/cmd_inspect.c \

@@ -1,6 +1,7 @@
 #include "daemon/generation.h"
 
 #include "proto/dbset.h"
+#include "proto/recording.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -230,6 +231,58 @@ int generation_load(const struct generation_config *config, struct diags *diags,
     }
     *ret_generation = &loaded->generation;
     return 0;
+}
+
+/* --- from an .mcap --- */
+
+static int attach_database(struct dbset *set, const struct recording_attachment *from,
+                           struct diags *diags)
+{
+    const char *bus = from->name + strlen("dbc/"), *slash = strchr(bus, '/');
+    char bus_name[SOURCE_NAME_MAX];
+    struct err err;
+
+    if (!slash || (size_t)(slash - bus) >= sizeof bus_name)
+        return 0; /* not named as ours are */
+    memcpy(bus_name, bus, (size_t)(slash - bus));
+    bus_name[slash - bus] = '\0';
+    uint32_t before = diags->errors;
+    int code = dbset_add(set, bus_name, slash + 1, from->bytes, from->size, false, diags, &err);
+    if (code < 0 && diags->errors == before)
+        diags_add(diags, DIAG_ERROR, "", from->name, err.line, err.column, "%s", err.text);
+    return code;
+}
+
+static bool is_pack(const struct recording_attachment *from, const uint8_t *pack_sha256)
+{
+    uint8_t digest[SHA256_BYTES];
+
+    sha256_of(from->bytes, from->size, digest);
+    return !memcmp(digest, pack_sha256, SHA256_BYTES);
+}
+
+int generation_load_attached(const struct recording_attachment *attachments, uint32_t count,
+                             const uint8_t *pack_sha256, struct diags *diags,
+                             struct generation **ret_generation)
+{
+    struct ruleset_pack pack;
+    struct generation_config config = { .texts = &pack, .dbset = dbset_open() };
+    int code = config.dbset ? 0 : -ENOMEM;
+
+    for (uint32_t i = 0; code >= 0 && i < count; i++) {
+        if (!strncmp(attachments[i].name, "dbc/", 4)) {
+            code = attach_database(config.dbset, &attachments[i], diags);
+        } else if (!config.text_count && is_pack(&attachments[i], pack_sha256)) {
+            pack = (struct ruleset_pack){ base_name(attachments[i].name), attachments[i].bytes,
+                                          attachments[i].size };
+            config.text_count = 1;
+        }
+    }
+    if (code < 0) {
+        dbset_close(config.dbset);
+        return code;
+    }
+    return generation_load(&config, diags, ret_generation);
 }
 
 void generation_close(struct generation *generation)

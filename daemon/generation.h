@@ -29,6 +29,13 @@ struct generation_config {
  * diags. `number` is left 0. */
 int generation_load(const struct generation_config *config, struct diags *diags,
                     struct generation **ret_generation);
+
+struct recording_attachment;
+/* The same from what an .mcap of ours carries: attachments "dbc/<bus>/<file>", and the one that has
+ * the pack's SHA-256. */
+int generation_load_attached(const struct recording_attachment *attachments, uint32_t count,
+                             const uint8_t *pack_sha256, struct diags *diags,
+                             struct generation **ret_generation);
 void generation_close(struct generation *generation); /* takes NULL */
 
 /* The pack's text and name, borrowed until close; size 0 when there is none. */

@@ -261,6 +261,26 @@ static void begin(struct pipeline *pipeline, const struct row *row)
     pipeline->begun = true;
 }
 
+void pipeline_seed(struct pipeline *pipeline, const struct row *row)
+{
+    if (pipeline->engine && !pipeline->begun)
+        engine_seed(pipeline->engine, row);
+}
+
+int pipeline_restore(struct pipeline *pipeline, int64_t at_ns, const uint8_t *state, size_t size)
+{
+    int rc = 0;
+
+    if (pipeline->begun)
+        return -EINVAL;
+    if (pipeline->engine && size)
+        rc = engine_state_load(pipeline->engine, at_ns, state, size);
+    if (pipeline->engine)
+        engine_begin(pipeline->engine, at_ns);
+    pipeline->begun = true;
+    return rc;
+}
+
 static void discontinuity(struct pipeline *pipeline, int64_t mono_ns, int64_t offset_ns)
 {
     if (pipeline->engine && pipeline->begun) {

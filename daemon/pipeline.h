@@ -97,6 +97,13 @@ int pipeline_open(const struct pipeline_config *config, const struct generation 
                   struct pipeline **ret_pipeline, struct err *err);
 void pipeline_close(struct pipeline *pipeline); /* takes NULL */
 
+/* Before the first row, for a replay that begins in mid-drive: a row from before it, whose values and
+ * ages the rules know ... */
+void pipeline_seed(struct pipeline *pipeline, const struct row *row);
+/* ... and their life-cycles as saved for at_ns (header.state; size 0: none), where they begin to
+ * run. Returns 0, or -EBADMSG: then they begin there without. */
+int pipeline_restore(struct pipeline *pipeline, int64_t at_ns, const uint8_t *state, size_t size);
+
 /* The next frame in the order of the merge. Returns 0, -EBUSY, -ENOMEM. */
 int pipeline_frame(struct pipeline *pipeline, const struct frame *frame);
 /* A row whose place was recorded (.rlc). -EINVAL when step or mono run back. */

@@ -1,0 +1,111 @@
+#include "daemon/feed.h"
+
+#include <errno.h>
+#include <string.h>
+
+void feed_init(struct feed *feed, const struct recording_clip *clip, bool obey)
+{
+    memset(feed, 0, sizeof *feed);
+    feed->obey = obey;
+    if (!clip || !clip->header || !clip->header->rule || !clip->header->rule[0])
+        return;
+    feed->clip = clip;
+    feed->generation = clip->header->generation;
+    feed->restore_ns = clip->header->start_ns;
+}
+
+static int restore(struct feed *feed, struct pipeline *pipeline)
+{
+    const struct clip_header *header = feed->clip->header;
+
+    feed->restored = true;
+    return pipeline_restore(pipeline, feed->restore_ns, header->state, header->state_bytes);
+}
+
+static bool is_before(const struct feed *feed, const struct recording_item *item)
+{
+    const struct clip_header *header = feed->clip->header;
+
+    return feed->generation != header->generation ||
+           (item->placed && item->row.step < header->first_step);
+}
+
+static bool is_beyond(const struct feed *feed, const struct recording_item *item)
+{
+    const struct clip_manifest *manifest = feed->clip->manifest;
+
+    return feed->generation != feed->clip->header->generation ||
+           (item->placed && manifest && item->row.mono_ns > manifest->end_ns);
+}
+
+static int put_seeds(struct feed *feed, struct pipeline *pipeline)
+{
+    for (uint32_t i = 0; i < feed->clip->seed_count; i++)
+        pipeline_seed(pipeline, &feed->clip->seed[i]);
+    feed->seeded += feed->clip->seed_count;
+    return 0;
+}
+
+static int feed_frame(struct feed *feed, struct pipeline *pipeline,
+                      const struct recording_item *item)
+{
+    if (item->placed && feed->obey)
+        return pipeline_row(pipeline, &item->row);
+    return pipeline_frame(pipeline, &item->row.frame);
+}
+
+/* Rows of another generation come before the reload that the clip's rules began with. */
+static int feed_clip_frame(struct feed *feed, struct pipeline *pipeline,
+                           const struct recording_item *item)
+{
+    if (!feed->seeded && !feed->restored)
+        (void)put_seeds(feed, pipeline);
+    if (!feed->restored && is_before(feed, item)) {
+        pipeline_seed(pipeline, &item->row);
+        feed->seeded++;
+        if (feed->generation != feed->clip->header->generation && item->placed &&
+            item->row.mono_ns > feed->restore_ns)
+            feed->restore_ns = item->row.mono_ns;
+        return 0;
+    }
+    feed->over = feed->over || is_beyond(feed, item);
+    if (feed->over) {
+        feed->left_out++;
+        return 0;
+    }
+    if (!feed->restored) {
+        int rc = restore(feed, pipeline);
+        if (rc)
+            return rc;
+    }
+    return feed_frame(feed, pipeline, item);
+}
+
+int feed_item(struct feed *feed, struct pipeline *pipeline, const struct recording_item *item)
+{
+    switch (item->kind) {
+    case RECORDING_FRAME:
+        return feed->clip ? feed_clip_frame(feed, pipeline, item)
+                          : feed_frame(feed, pipeline, item);
+    case RECORDING_GENERATION:
+        feed->generation = item->generation;
+        return 0;
+    case RECORDING_CLOCK:
+        return feed->obey ? pipeline_clock(pipeline, item->offset_ns, item->mono_ns) : 0;
+    }
+    return -EINVAL;
+}
+
+int feed_finish(struct feed *feed, struct pipeline *pipeline)
+{
+    const struct clip_manifest *manifest = feed->clip ? feed->clip->manifest : NULL;
+
+    /* The drive went on beyond the clip: timers up to its end ran there, so they run here. */
+    if (manifest && feed->restored && !feed->over && manifest->end != CLIP_END_INPUT) {
+        feed->over = true;
+        int rc = pipeline_advance(pipeline, manifest->end_ns);
+        if (rc)
+            return rc;
+    }
+    return pipeline_finish(pipeline);
+}
