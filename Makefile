@@ -151,6 +151,7 @@ TESTS = \
 	test_mcap_conformance \
 	test_kafka \
 	test_wire \
+	test_pipeline \
 	test_recorder \
 	test_session \
 	test_export_mcap \
