@@ -275,6 +275,20 @@ bool mcap_meta_dbc_name(const char *name, char ret_bus[SOURCE_NAME_MAX], const c
     return **ret_file != '\0';
 }
 
+int mcap_meta_dbset(const struct recording_clip *clip, struct dbset *set, struct err *err)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; !rc && i < clip->attachment_count; i++) {
+        const struct recording_attachment *a = &clip->attachments[i];
+        char bus[SOURCE_NAME_MAX];
+        const char *file;
+        if (mcap_meta_dbc_name(a->name, bus, &file))
+            rc = dbset_add(set, bus, file, a->bytes, a->size, false, NULL, err);
+    }
+    return rc;
+}
+
 static int attach_given(const struct maker *m)
 {
     for (uint32_t i = 0; i < m->meta->config->attachment_count; i++) {

@@ -27,4 +27,8 @@ int mcap_meta_write(const struct mcap_meta *meta, struct mcap_writer *writer, st
  * "generation/<n>/dbc/..." are those that a later generation has under the same name: false. */
 bool mcap_meta_dbc_name(const char *name, char ret_bus[SOURCE_NAME_MAX], const char **ret_file);
 
+/* Adds every database that a clip carries (mcap_meta_dbc_name) to the set. Returns 0 or what
+ * dbset_add returns, *err filled. */
+int mcap_meta_dbset(const struct recording_clip *clip, struct dbset *set, struct err *err);
+
 #endif

@@ -1,6 +1,7 @@
 /* roadloop convert: any recording into any format that can be written. */
 #include "proto/dbset.h"
 #include "proto/formats/lines.h"
+#include "proto/mcap_meta.h"
 #include "proto/recording.h"
 #include "tools/cmd.h"
 
@@ -154,18 +155,33 @@ static int copy(const struct convert *c, struct recording *from, struct recordin
     return rc;
 }
 
-static int convert(const struct convert *c, struct recording *from, struct err *err)
+/* The databases that the recording itself carries (a clip in .mcap), where none was given. */
+static int attached_dbcs(struct convert *c, const struct recording_clip *clip, struct err *err)
+{
+    if (!clip || !clip->attachment_count)
+        return 0;
+    c->dbset = dbset_open();
+    if (!c->dbset)
+        return err_plain(err, -ENOMEM, "no memory for databases");
+    return mcap_meta_dbset(clip, c->dbset, err);
+}
+
+static int convert(struct convert *c, struct recording *from, struct err *err)
 {
     struct recording_scan scan;
     struct recording_writer *to = NULL;
     int rc = recording_scan(from, &scan, err);
 
+    if (rc == 0 && !c->dbset)
+        rc = attached_dbcs(c, recording_clip(from), err);
     if (rc < 0)
         return rc;
+    /* A part of a clip is no clip: it does not hold what the manifest promises. */
+    bool cut = c->start_ns != INT64_MIN || c->end_ns != INT64_MAX;
     const struct recording_writer_config config = {
         .path = c->out, .format = c->out_format, .codec = c->codec,
         .sources = recording_sources(from), .recording_sha256 = scan.sha256,
-        .clip = recording_clip(from), .skips = &scan.skips, .dbset = c->dbset,
+        .clip = cut ? NULL : recording_clip(from), .skips = &scan.skips, .dbset = c->dbset,
     };
     rc = recording_writer_open(&config, &to, err);
     if (rc == 0)
