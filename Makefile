@@ -87,7 +87,11 @@ UPLOADER_SRC = \
 	uploader/kafka_conf.c \
 	uploader/kafka_consumer.c \
 	uploader/kafka_producer.c \
-	uploader/rate.c
+	uploader/rate.c \
+	uploader/filedrop.c \
+	uploader/scheduler.c \
+	uploader/transport_kafka.c \
+	uploader/uploader.c
 
 DAEMON_SRC = \
 	daemon/feed.c \

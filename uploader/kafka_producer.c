@@ -72,6 +72,7 @@ static int make_handle(struct kafka_producer *producer, struct err *err)
     producer->queue = rd_kafka_queue_get_main(producer->rk);
     (void)rd_kafka_set_log_queue(producer->rk, producer->queue);
     producer->dying = false;
+    producer->stats.connected = true; /* until librdkafka says that all brokers are down */
     return 0;
 }
 
