@@ -58,7 +58,8 @@ struct rule_value { /* unit and name: struct rule_attach */
 struct rule_event {
     enum rule_event_kind kind;
     enum rule_edge edge;
-    enum rule_reason reason; /* of END and CLOSED (the same), of SUPPRESSED */
+    enum rule_reason reason; /* why END, CLOSED (a lingering event cut short has its own) or
+                              * SUPPRESSED */
     uint32_t rule;           /* index in the ruleset */
     uint64_t number;         /* of the event: from 1 in a session, equal in all its items; also over
                               * a reload. 0 for SUPPRESSED */
@@ -133,11 +134,13 @@ bool engine_reads(struct engine *engine, const struct frame *frame);
  * returns the length of the whole, which never exceeds engine_state_max. Times are kept relative to
  * at_ns. */
 #define ENGINE_JOURNAL 64
-size_t engine_state_save(const struct engine *engine, int64_t at_ns, uint8_t *bytes, size_t size);
+size_t engine_state_save(struct engine *engine, int64_t at_ns, uint8_t *bytes, size_t size);
 size_t engine_state_max(const struct engine *engine);
 
 /* Between engine_seed and engine_begin: at_ns is the time that engine_begin will get. Rules are
- * matched by hash; others are left alone. Returns 0, or -EBADMSG with nothing changed. */
+ * matched by hash; others are left alone. An event that was open at the cut goes on with a new
+ * number and no FIRE: its END and CLOSED concern no clip. Returns 0, or -EBADMSG with nothing
+ * changed. */
 int engine_state_load(struct engine *engine, int64_t at_ns, const uint8_t *bytes, size_t size);
 
 struct engine_stats {
