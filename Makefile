@@ -64,7 +64,21 @@ FORMATS_SRC = \
 	proto/formats/lines.c \
 	proto/formats/rlc.c
 
-TRIGGERS_SRC =
+TRIGGERS_SRC = \
+	triggers/bind.c \
+	triggers/compile.c \
+	triggers/compile_call.c \
+	triggers/engine.c \
+	triggers/engine_state.c \
+	triggers/exact.c \
+	triggers/graph.c \
+	triggers/lexer.c \
+	triggers/life.c \
+	triggers/pack.c \
+	triggers/parse.c \
+	triggers/ruleset.c \
+	triggers/timers.c \
+	triggers/unit.c
 
 STORAGE_SRC = \
 	storage/io.c \
@@ -150,6 +164,7 @@ ORACLES = \
 TESTS = \
 	test_clip \
 	test_recording \
+	test_engine \
 	test_err \
 	test_mcap \
 	test_mcap_conformance \

@@ -272,11 +272,7 @@ static bool unify_numbers(struct compiler *c, struct val *a, struct val *b, cons
                       val_describe(b));
         return false;
     }
-    /* A constant takes the other's unit, else the second the first's. */
-    if (a->is_const && !b->is_const)
-        *a = val_convert(c, *a, &b->unit);
-    else
-        *b = val_convert(c, *b, &a->unit);
+    *b = val_convert(c, *b, &a->unit);
     return true;
 }
 

@@ -8,7 +8,8 @@
  *                     engine_step(e, row); take all events
  *     at the end:     engine_finish(e, ...); take all events
  * engine_advance runs timers one instant at a time, so what one call can raise is bounded and the
- * queue of events, sized for it, never overflows. Events must be taken before the next call.
+ * queue of events, sized for it, never overflows. Take all events after each call, also after
+ * engine_begin, engine_discontinuity and engine_reload (there from both engines).
  * A live source calls engine_advance(e, t + 1) once no frame with a stamp <= t can come any more;
  * engine_next_due says when that is worth while.
  *

@@ -373,7 +373,7 @@ static void move_rules(struct engine *old, struct engine *next)
 
 void engine_reload(struct engine *old, struct engine *next, int64_t mono_ns)
 {
-    assert(old->has_begun && !next->has_begun && !old->event_count);
+    assert(old->has_begun && !next->has_begun);
     old->now_ns = mono_ns > old->now_ns ? mono_ns : old->now_ns;
     old->by_timer = false;
     move_signals(old, next);
