@@ -105,7 +105,7 @@ static void test_values(void **state)
         { "speed > 72 km/h", "false" }, { "speed >= 20 m/s", "true" },
         { "19 m/s < speed < 21 m/s", "true" }, { "speed == 72 km/h", "true" },
         { "speed != 20 m/s", "false" }, { "speed in (70 km/h .. 20 m/s]", "true" },
-        { "speed not in [0..20 m/s)", "true" }, { "count in {1, 5}", "true" },
+        { "speed not in [0 km/h..20 m/s)", "true" }, { "count in {1, 5}", "true" },
         { "gear in {'P', 'D'}", "true" }, { "gear != 'R'", "true" },
         { "gear == prev(gear)", "false" }, { "flag == 1", "true" }, { "flag == false", "false" },
         { "changed(count)", "true" }, { "changed(gear, from: 'R', to: 'D')", "true" },
