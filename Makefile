@@ -114,13 +114,28 @@ DAEMON_SRC = \
 	daemon/pipeline_clip.c \
 	daemon/pipeline_event.c \
 	daemon/session.c \
+	daemon/app.c \
+	daemon/app_loop.c \
+	daemon/app_reload.c \
+	daemon/artifacts.c \
+	daemon/capture.c \
 	daemon/clock.c \
 	daemon/config.c \
 	daemon/config_schema.c \
 	daemon/control.c \
+	daemon/encode.c \
+	daemon/flow.c \
 	daemon/generation.c \
+	daemon/log.c \
+	daemon/memory.c \
 	daemon/merge.c \
+	daemon/metrics.c \
 	daemon/shaping.c \
+	daemon/status.c \
+	daemon/store.c \
+	daemon/transports.c \
+	daemon/upload.c \
+	daemon/worker.c \
 	daemon/source_can.c \
 	daemon/source_dgram.c \
 	daemon/source_recording.c \

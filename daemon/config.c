@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define MIB INT64_C(1048576)
 #define NAMES_MAX 64
@@ -84,6 +85,31 @@ int config_duration(const char *text, int64_t *ret_ns)
     };
 
     return number_with_unit(text, units, sizeof units / sizeof units[0], ret_ns);
+}
+
+static int fraction_ns(const char *text, int64_t *ret_ns)
+{
+    int64_t ns = 0, unit = NS_PER_S;
+
+    if (*text == '.')
+        for (text++; *text >= '0' && *text <= '9' && unit > 1; text++) {
+            unit /= 10;
+            ns += (*text - '0') * unit;
+        }
+    *ret_ns = ns;
+    return strcmp(text, "Z") == 0 ? 0 : -EINVAL;
+}
+
+int config_wall(const char *text, int64_t *ret_utc_ns)
+{
+    struct tm day = { .tm_sec = 0 };
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &day);
+    int64_t ns;
+
+    if (!rest || fraction_ns(rest, &ns) < 0 || day.tm_year < 70 || day.tm_year > 200)
+        return -EINVAL;
+    *ret_utc_ns = (int64_t)timegm(&day) * NS_PER_S + ns;
+    return 0;
 }
 
 /* --- complaints --- */
@@ -479,14 +505,27 @@ static void take_top(struct reading *reading, const struct yaml_node *node)
 }
 
 /* What no single key can see. */
+static void check_recording(struct reading *reading, const struct yaml_node *recording)
+{
+    struct config *config = reading->config;
+    const struct yaml_node *wall = yaml_get(recording, "wall_start");
+
+    if (config->recording.path[0] && config->source_count)
+        complain(reading, recording,
+                 "a recording and live sources exclude each other: remove one of them");
+    config->recording.wall_known = config->recording.wall_start[0] != 0;
+    if (config->recording.wall_known &&
+        config_wall(config->recording.wall_start, &config->recording.wall_start_ns) < 0)
+        complain(reading, wall, "wall_start: found '%.40s', expected UTC such as "
+                                "2018-08-02T08:34:47Z", wall->text);
+}
+
 static void check_whole(struct reading *reading, const struct yaml_node *root)
 {
     const struct config *config = reading->config;
     const struct yaml_node *upload = yaml_get(root, "upload");
 
-    if (config->recording.path[0] && config->source_count)
-        complain(reading, yaml_get(root, "recording"),
-                 "a recording and live sources exclude each other: remove one of them");
+    check_recording(reading, yaml_get(root, "recording"));
     if (config->upload.transport == CONFIG_TRANSPORT_KAFKA && !config->upload.brokers[0])
         complain(reading, upload, "transport kafka needs brokers: HOST:PORT[,HOST:PORT...]");
     if (config->upload.transport == CONFIG_TRANSPORT_FILE && !config->upload.drop[0])

@@ -36,6 +36,9 @@ struct config {
         char path[CONFIG_PATH_MAX]; /* "": live */
         char format[16];            /* "": found */
         uint32_t speed;             /* enum config_speed */
+        char wall_start[40];        /* UTC of the first frame, for people; "": unknown */
+        bool wall_known;
+        int64_t wall_start_ns;      /* wall_start since 1970 */
     } recording;
 
     char packs[CONFIG_PACKS_MAX][CONFIG_PATH_MAX];
@@ -90,5 +93,7 @@ const char *config_key_name(uint32_t i);
 int config_size(const char *text, int64_t *ret_bytes);
 /* "10s", "5ms", "2min", "1h", "250us", "7ns": 0 and ns, or -EINVAL, -ERANGE. */
 int config_duration(const char *text, int64_t *ret_ns);
+/* "2018-08-02T08:34:47Z", fractions to nine digits: 0 and ns since 1970, or -EINVAL. */
+int config_wall(const char *text, int64_t *ret_utc_ns);
 
 #endif

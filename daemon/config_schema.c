@@ -22,6 +22,7 @@ const struct config_row config_rows[] = {
     { "", "reorder", CONFIG_DURATION, NUM(reorder_ns, 0, SECOND), true },
     { "recording", "path", CONFIG_FILE, TEXT(recording.path), true },
     { "recording", "format", CONFIG_WORDS, TEXT(recording.format), true },
+    { "recording", "wall_start", CONFIG_WORDS, TEXT(recording.wall_start), true },
     { "recording", "speed", CONFIG_CHOICE, AT(recording.speed), 0, 0, speeds, true },
     { "ring", "bytes", CONFIG_SIZE,
       NUM(shaping.ring_bytes, 65536, SHAPING_RING_BYTES_MAX), true },

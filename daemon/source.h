@@ -8,6 +8,7 @@
  * at every tick and at every change that rtnetlink reports, and its state says so. */
 #ifndef DAEMON_SOURCE_H
 #define DAEMON_SOURCE_H
+#include "daemon/playback.h"
 #include "proto/err.h"
 #include "proto/frame.h"
 #include "proto/recording.h"
@@ -34,7 +35,8 @@ struct source_config {
 enum source_item_kind {
     SOURCE_FRAME,   /* frame */
     SOURCE_RECORDED,/* recorded: an item of a recording, marks too */
-    SOURCE_DROPPED, /* count frames of `source` were lost before they reached us, about here */
+    SOURCE_DROPPED, /* count frames of `source` were lost in the kernel, about here */
+    SOURCE_LOST,    /* count frames of `source` found the queue to the pipeline full */
     SOURCE_LINK,    /* up: the interface of `source` came or went */
     SOURCE_CLOCK,   /* wall_ns and mono_ns belong together from here on */
     SOURCE_TIME,    /* no frame stamped at or before wall_ns will come, but late ones */
@@ -66,7 +68,6 @@ struct source_stats {
     uint64_t malformed;         /* wrong size or length: not a frame */
     uint64_t stamps_missing;    /* the kernel gave no stamp: our own reading stands for it */
     uint64_t stamps_hardware;
-    uint64_t stamps_replaced;   /* impossible even after a clock event: our own reading */
     uint64_t link_changes, rebinds;
     uint32_t rcvbuf_bytes;      /* what the kernel gave; less than asked: net.core.rmem_max */
     uint8_t state;              /* enum source_state */
@@ -102,10 +103,10 @@ struct source_handle {
 int source_open_socket(const struct source_config *config, uint8_t index,
                        struct source_handle *ret_source, struct err *err);
 
-/* A recording as a source, at its own speed (stamps since the first one) or at once. The recording
+/* A recording as a source, at its own speed (stamps since the first one) or at once. The playback
  * stays the caller's, and outlives the source. Never drops, has no fd, gives RECORDED items and one
  * END. Returns 0 or -ENOMEM. */
-int source_open_recording(struct recording *recording, bool real_time,
+int source_open_recording(struct playback *playback, bool real_time,
                           struct source_handle *ret_source);
 
 /* --- for source_socket.c: how a kind of socket is opened --- */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 struct player {
-    struct recording *recording;
+    struct playback *playback;
     bool real_time;
     bool started;      /* first_* are known */
     bool pending;      /* `next` was read and is not yet due */
@@ -38,7 +38,7 @@ static int read_next(struct player *player, struct err *err)
 {
     if (player->pending)
         return 1;
-    int got = recording_next(player->recording, &player->next, err);
+    int got = playback_next(player->playback, &player->next, err);
     player->pending = got > 0;
     return got;
 }
@@ -110,14 +110,14 @@ static const struct source_ops player_ops = {
     .due_ns = player_due_ns, .stats = player_stats, .close = player_close,
 };
 
-int source_open_recording(struct recording *recording, bool real_time,
+int source_open_recording(struct playback *playback, bool real_time,
                           struct source_handle *ret_source)
 {
     struct player *player = calloc(1, sizeof *player);
 
     if (!player)
         return -ENOMEM;
-    player->recording = recording;
+    player->playback = playback;
     player->real_time = real_time;
     player->stats.state = SOURCE_UP;
     *ret_source = (struct source_handle){ &player_ops, player };

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define SPSC_SLOTS_MAX 1048576
-#define SPSC_SLOT_BYTES_MAX 4096
+#define SPSC_SLOT_BYTES_MAX 16384
 
 struct spsc;
 

@@ -78,6 +78,8 @@ static void test_refusals_name_the_place_and_the_way_out(void **state)
         { "sources: [{name: a, can: a, bufer: 1}]\n", "unknown key 'bufer' in a source; did you mean 'buffer'?" },
         { "sources: [{name: a, can: a, buffer: 65MiB}]\n", "at most 64MiB" },
         { "sources: [{name: a, can: a}]\nrecording: {path: x.log}\n", "exclude each other" },
+        { "recording: {path: x, wall_start: \"2018-08-02 08:34:47Z\"}\n",
+          "1:34: wall_start: found '2018-08-02 08:34:47Z', expected UTC such as" },
         { "upload: {transport: kafka}\n", "transport kafka needs brokers" },
         { "upload: {transport: file}\n", "transport file needs drop" },
         { "upload: {burst: 4KiB}\n", "burst (4096 bytes) must hold one chunk (131072 bytes)" },
@@ -154,6 +156,21 @@ static void test_a_reload_knows_what_needs_a_restart(void **state)
     assert_string_equal(config_restart_key(&a, &config), "upload.settings");
 }
 
+static void test_wall_times(void **state)
+{
+    int64_t ns = 0;
+
+    (void)state;
+    assert_int_equal(config_wall("2018-08-02T08:34:47Z", &ns), 0);
+    assert_int_equal(ns, INT64_C(1533198887) * NS_PER_S);
+    assert_int_equal(config_wall("1970-01-01T00:00:00.000000001Z", &ns), 0);
+    assert_int_equal(ns, 1);
+    static const char *const bad[] = { "", "2018-08-02", "2018-08-02T08:34:47", "2018-08-02T08:34Z",
+                                       "2018-08-02T08:34:47Zx", "1969-12-31T23:59:59Z" };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(config_wall(bad[i], &ns), -EINVAL);
+}
+
 static void test_a_missing_file_says_so(void **state)
 {
     (void)state;
@@ -189,6 +206,7 @@ int main(void)
         cmocka_unit_test(test_all_errors_of_a_file_come_at_once),
         cmocka_unit_test(test_values_arrive),
         cmocka_unit_test(test_a_reload_knows_what_needs_a_restart),
+        cmocka_unit_test(test_wall_times),
         cmocka_unit_test(test_a_missing_file_says_so),
         cmocka_unit_test(test_shaping_text_is_fixed),
     };
