@@ -271,6 +271,7 @@ void *flow_run(void *argument)
     struct source_item *item;
 
     flowing.stats.generation = flow->generation;
+    drain(&flowing); /* opening has output of its own: the first generation */
     while (!flowing.ended) {
         serve_orders(&flowing);
         for (int i = 0; i < 256 && !flowing.ended && (item = spsc_peek(flow->in)); i++) {

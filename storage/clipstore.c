@@ -211,6 +211,7 @@ void clipstore_close(struct clipstore *store)
         if (open->used && open->fd >= 0)
             store->config.io.ops->close(store->config.io.context, open->fd);
         sha256_close(open->sha);
+        clip_header_deinit(&open->header);
     }
     detach(store);
     free(store);

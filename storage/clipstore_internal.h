@@ -19,6 +19,7 @@ struct open_segment {
     struct wire_about about;
     uint8_t artifact_count;
     uint8_t artifacts[JOB_ARTIFACTS_MAX][SHA256_BYTES];
+    struct clip_header header; /* a copy: that of the BEGIN piece is gone by the time of END */
 };
 
 /* A job that the uploader holds. */

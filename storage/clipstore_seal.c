@@ -1,6 +1,8 @@
 /* Sealing: pieces in, a durable file and its row out. */
 #include "storage/clipstore_internal.h"
 
+#include "proto/bytes.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -104,6 +106,7 @@ static void forget(struct clipstore *store, struct open_segment *open)
     if (open->fd >= 0)
         store->config.io.ops->close(store->config.io.context, open->fd);
     sha256_close(open->sha);
+    clip_header_deinit(&open->header);
     *open = (struct open_segment){ .fd = -1 };
 }
 
@@ -185,6 +188,16 @@ static int check_begin(struct clipstore *store, const struct recorder_piece *pie
     return rc == 1 && piece->segment < clip.sealed ? -EEXIST : 0;
 }
 
+/* A piece's bytes begin with the header record, which says its own length. */
+static int copy_header(const struct recorder_piece *piece, struct clip_header *ret_header)
+{
+    if (piece->size < CLIP_RECORD_OVERHEAD)
+        return -EBADMSG;
+    size_t size = (size_t)load_le32(piece->bytes + 4) + CLIP_RECORD_OVERHEAD;
+    return size > piece->size ? -EBADMSG
+                              : clip_header_decode(piece->bytes, size, ret_header, NULL);
+}
+
 static int begin(struct clipstore *store, const struct recorder_piece *piece, int64_t now_ns,
                  enum clipstore_fail *why)
 {
@@ -211,6 +224,10 @@ static int begin(struct clipstore *store, const struct recorder_piece *piece, in
     memcpy(open->clip_id, piece->clip_id, CLIP_ID_BYTES);
     if (!sha)
         return -ENOMEM;
+    *why = CLIPSTORE_FAIL_ORDER;
+    rc = copy_header(piece, &open->header);
+    if (rc)
+        return rc;
     seal_describe(piece->header, NULL, &open->about);
     open->artifact_count = seal_artifacts(piece->header, NULL, open->artifacts);
     return append(store, open, piece->bytes, piece->size, why);
@@ -261,14 +278,14 @@ static int end(struct clipstore *store, const struct recorder_piece *piece,
     struct open_segment *open = find_open(store, piece->clip_id, piece->segment);
 
     *why = CLIPSTORE_FAIL_ORDER;
-    if (!open || !piece->header || !piece->manifest)
+    if (!open || !piece->manifest)
         return -EINVAL;
     int rc = append(store, open, piece->bytes, piece->size, why);
     if (rc)
         return rc;
     *why = CLIPSTORE_FAIL_DISK;
-    seal_describe(piece->header, piece->manifest, &open->about);
-    open->artifact_count = seal_artifacts(piece->header, piece->manifest, open->artifacts);
+    seal_describe(&open->header, piece->manifest, &open->about);
+    open->artifact_count = seal_artifacts(&open->header, piece->manifest, open->artifacts);
     /* A failed sync is never tried again on the same file: the kernel has dropped the pages. */
     rc = store_sync(store, open->fd);
     if (!rc)
@@ -278,6 +295,14 @@ static int end(struct clipstore *store, const struct recorder_piece *piece,
     store->stats.segments_sealed++;
     forget(store, open);
     return 0;
+}
+
+/* The recorder gave the clip up, and counts it: what was sealed of it stays. */
+static void give_up(struct clipstore *store, const uint8_t *clip_id)
+{
+    for (unsigned i = 0; i < OPEN_SEGMENTS; i++)
+        if (store->segments[i].used && !memcmp(store->segments[i].clip_id, clip_id, CLIP_ID_BYTES))
+            abandon(store, &store->segments[i]);
 }
 
 int clipstore_put(struct clipstore *store, const struct recorder_piece *piece, int64_t now_ns)
@@ -295,6 +320,7 @@ int clipstore_put(struct clipstore *store, const struct recorder_piece *piece, i
         rc = open ? append(store, open, piece->bytes, piece->size, &why) : -EINVAL;
         break;
     case RECORDER_END: rc = end(store, piece, &why); break;
+    case RECORDER_FAILED: give_up(store, piece->clip_id); return 0;
     default: rc = -EINVAL; break;
     }
     if (rc)
