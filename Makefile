@@ -170,6 +170,7 @@ ORACLE_TOOLS = \
 
 # Checks against independent programs: tests/oracle/<name>, run by build/venv/bin/python or node.
 ORACLES = \
+	rlc_reader.py \
 	dbc_cantools.py \
 	dbc_j1939.py \
 	jsonl_cantools.py \
@@ -180,6 +181,7 @@ TESTS = \
 	test_clip \
 	test_recording \
 	test_engine \
+	test_format \
 	test_err \
 	test_mcap \
 	test_mcap_conformance \
