@@ -142,11 +142,34 @@ DAEMON_SRC = \
 	daemon/source_socket.c \
 	daemon/spsc.c
 
-SINK_SRC =
+SINK_SRC = \
+	tools/sink/artifacts.c \
+	tools/sink/assembler.c \
+	tools/sink/assembler_table.c \
+	tools/sink/cache.c \
+	tools/sink/clocks.c \
+	tools/sink/dataset.c \
+	tools/sink/export.c \
+	tools/sink/facts.c \
+	tools/sink/files.c \
+	tools/sink/outgoing.c \
+	tools/sink/publish.c \
+	tools/sink/record.c \
+	tools/sink/sink.c \
+	tools/sink/sink_drop.c \
+	tools/sink/sink_effects.c \
+	tools/sink/sink_feed.c \
+	tools/sink/sink_metrics.c \
+	tools/sink/sink_topics.c \
+	tools/sink/walk.c
 
 TOOLS_SRC = \
 	tools/cmd_replay.c \
 	tools/replay.c \
+	tools/cmd_catalogue.c \
+	tools/cmd_sink.c \
+	tools/cmd_sink_reexport.c \
+	tools/cmd_sink_status.c \
 	tools/cmd.c \
 	tools/cmd_convert.c \
 	tools/cmd_inspect.c \

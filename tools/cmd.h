@@ -18,6 +18,8 @@ int cmd_usage(const char *command, const char *usage, const char *why);
 int cmd_convert(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
+int cmd_catalogue(int argc, char **argv);
 int cmd_mock_broker(int argc, char **argv);
+int cmd_sink(int argc, char **argv);
 
 #endif

@@ -19,9 +19,11 @@ static int cmd_version(int argc, char **argv)
 }
 
 static const struct command commands[] = {
+    { "catalogue", cmd_catalogue, "an SQLite index of a dataset" },
     { "convert", cmd_convert, "turn a recording into another format, or cut it" },
     { "inspect", cmd_inspect, "show what a clip holds, and check every byte of it" },
     { "mock-broker", cmd_mock_broker, "a Kafka cluster in memory, for demos and tests" },
+    { "sink", cmd_sink, "the receiving end: run, status, reexport" },
     { "version", cmd_version, "print the version" },
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
