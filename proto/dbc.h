@@ -48,7 +48,7 @@ struct dbc_signal {
     bool has_range;
     bool is_multiplexor;
     int32_t multiplexor;             /* index in its message of what selects it; DBC_NONE */
-    const struct dbc_range *ranges;  /* values of the multiplexor that select it */
+    const struct dbc_range *ranges;  /* values of the multiplexor that select it: ascending, apart */
     uint32_t range_count;
     const struct dbc_label *labels;  /* ascending by raw, one an entry */
     uint32_t label_count;

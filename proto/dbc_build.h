@@ -25,7 +25,7 @@ struct build_signal {
     struct dbc_signal s; /* multiplexor and same_name: positions before refused ones are left out */
     bool is_muxed;      /* "m<n>" or "m<n>M" */
     uint64_t mux_value; /* n */
-    const struct dbc_row *mux_row; /* its SG_MUL_VAL_ row, or NULL */
+    struct dbc_row *mux_row; /* its SG_MUL_VAL_ row, or NULL */
     const char *refused; /* why it will not be in the database; NULL when it will */
 };
 
@@ -58,6 +58,8 @@ struct dbc_row {
     const char *text;
     double number;
     uint32_t first, count;
+    const struct dbc_range *shared; /* ROW_MUX: its ranges in order, once a signal has them */
+    uint32_t shared_count;
 };
 
 struct dbc_table {
@@ -173,6 +175,9 @@ bool dbc_parse_default(struct dbc_build *b);
 bool dbc_parse_attribute(struct dbc_build *b);
 bool dbc_parse_relation(struct dbc_build *b);
 bool dbc_parse_relation_definition(struct dbc_build *b);
+
+/* Does one of the row's ranges hold the value? */
+bool dbc_row_holds(const struct dbc_build *b, const struct dbc_row *row, uint64_t value);
 
 /* --- passes --- */
 void dbc_parse(struct dbc_build *b);

@@ -180,22 +180,12 @@ static const struct dbc_label *labels_of_row(struct dbc_build *b, const struct l
     return table->sorted;
 }
 
-static bool holds(const struct dbc_build *b, const struct dbc_row *row, uint64_t value)
-{
-    for (uint32_t i = 0; i < row->count; i++) {
-        const struct dbc_range *range = &b->ranges[row->first + i];
-        if (value >= range->first && value <= range->last)
-            return true;
-    }
-    return false;
-}
-
 /* Where a name stands for several branches, the row means the one whose own value it holds. */
-static void set_mux_row(struct dbc_build *b, const struct dbc_row *row,
+static void set_mux_row(struct dbc_build *b, struct dbc_row *row,
                         const struct build_message *message, struct build_signal *signal,
                         bool only)
 {
-    if (!only && !(signal->is_muxed && holds(b, row, signal->mux_value)))
+    if (!only && !(signal->is_muxed && dbc_row_holds(b, row, signal->mux_value)))
         return;
     if (signal->mux_row && !signal->refused)
         dbc_refuse_signal(b, message, signal, "D107", "SG_MUL_VAL_ speaks of it in line %u and "
@@ -212,7 +202,7 @@ static void set_type(struct dbc_signal *signal, double type)
 }
 
 static void apply_to_signals(struct dbc_build *b, const struct link_maps *maps,
-                             const struct dbc_row *row, struct build_message *message,
+                             struct dbc_row *row, struct build_message *message,
                              uint32_t first)
 {
     struct build_signal *signals = build_signals(b, message);
@@ -261,7 +251,7 @@ static void apply_to_message(struct dbc_build *b, const struct dbc_row *row,
     }
 }
 
-static void apply_row(struct dbc_build *b, const struct link_maps *maps, const struct dbc_row *row)
+static void apply_row(struct dbc_build *b, const struct link_maps *maps, struct dbc_row *row)
 {
     if (row->id == DBC_ORPHANS_ID)
         return;

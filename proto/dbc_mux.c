@@ -2,6 +2,7 @@
 #include "proto/dbc_build.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SAME_NAME_MAX 256 /* branches under one name */
@@ -30,23 +31,74 @@ static int32_t only_multiplexor(const struct build_signal *signals, uint32_t cou
     return only;
 }
 
-/* The row's ranges; under the only multiplexor the mark m<n> counts beside them, as in cantools. */
-static void set_ranges(struct dbc_build *b, struct build_signal *signal, bool with_own)
+bool dbc_row_holds(const struct dbc_build *b, const struct dbc_row *row, uint64_t value)
 {
-    uint32_t count = signal->mux_row ? signal->mux_row->count : 0;
+    for (uint32_t i = 0; i < row->count; i++) {
+        const struct dbc_range *range = &b->ranges[row->first + i];
+        if (value >= range->first && value <= range->last)
+            return true;
+    }
+    return false;
+}
+
+static int by_first(const void *left, const void *right)
+{
+    const struct dbc_range *a = left, *b = right;
+
+    return a->first < b->first ? -1 : a->first > b->first;
+}
+
+/* Sorts, and joins what meets, so that a frame is judged by a binary search. */
+static uint32_t normalise(struct dbc_range *ranges, uint32_t count)
+{
+    uint32_t used = 0;
+
+    qsort(ranges, count, sizeof *ranges, by_first);
+    for (uint32_t i = 0; i < count; i++) {
+        struct dbc_range *last = used ? &ranges[used - 1] : NULL;
+        if (last && (last->last == UINT64_MAX || ranges[i].first <= last->last + 1)) {
+            if (ranges[i].last > last->last)
+                last->last = ranges[i].last;
+        } else {
+            ranges[used++] = ranges[i];
+        }
+    }
+    return used;
+}
+
+/* The row's ranges (row may be NULL) and, when given, one more. NULL when memory is short. */
+static const struct dbc_range *take_ranges(struct dbc_build *b, const struct dbc_row *row,
+                                           const uint64_t *own, uint32_t *ret_count)
+{
+    uint32_t count = row ? row->count : 0;
     struct dbc_range *ranges = dbc_arena_take(b->arena, (count + 1) * sizeof *ranges);
 
     if (!ranges) {
-        dbc_fail(b, -ENOMEM, (struct dbc_place){ signal->s.line, signal->s.column },
-                 "out of memory");
-        return;
+        dbc_fail(b, -ENOMEM, (struct dbc_place){ 0, 0 }, "out of memory");
+        return NULL;
     }
     if (count)
-        memcpy(ranges, b->ranges + signal->mux_row->first, count * sizeof *ranges);
-    if (with_own)
-        ranges[count++] = (struct dbc_range){ signal->mux_value, signal->mux_value };
-    signal->s.ranges = ranges;
-    signal->s.range_count = count;
+        memcpy(ranges, b->ranges + row->first, count * sizeof *ranges);
+    if (own)
+        ranges[count++] = (struct dbc_range){ *own, *own };
+    *ret_count = normalise(ranges, count);
+    return ranges;
+}
+
+/* Signals of one name may share a row: they share its ranges too, else a file could make them
+ * multiply. Under the only multiplexor the mark m<n> counts beside the row, as in cantools. */
+static void set_ranges(struct dbc_build *b, struct build_signal *signal, bool with_own)
+{
+    struct dbc_row *row = signal->mux_row;
+
+    if (!row || (with_own && !dbc_row_holds(b, row, signal->mux_value))) {
+        signal->s.ranges = take_ranges(b, row, &signal->mux_value, &signal->s.range_count);
+        return;
+    }
+    if (!row->shared)
+        row->shared = take_ranges(b, row, NULL, &row->shared_count);
+    signal->s.ranges = row->shared;
+    signal->s.range_count = row->shared_count;
 }
 
 static void warn_row_ignored(struct dbc_build *b, const struct build_signal *signal)
@@ -112,10 +164,14 @@ static void judge_chain(struct dbc_build *b, const struct build_message *message
 
 static bool ranges_meet(const struct dbc_signal *a, const struct dbc_signal *b)
 {
-    for (uint32_t i = 0; i < a->range_count; i++)
-        for (uint32_t k = 0; k < b->range_count; k++)
-            if (a->ranges[i].first <= b->ranges[k].last && b->ranges[k].first <= a->ranges[i].last)
-                return true;
+    for (uint32_t i = 0, k = 0; i < a->range_count && k < b->range_count;) {
+        if (a->ranges[i].first <= b->ranges[k].last && b->ranges[k].first <= a->ranges[i].last)
+            return true;
+        if (a->ranges[i].last < b->ranges[k].first)
+            i++;
+        else
+            k++;
+    }
     return false;
 }
 

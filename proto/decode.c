@@ -156,11 +156,20 @@ void decode_value(const struct decode_plan *plan, const uint8_t *data, uint8_t l
     ret_value->physical = decode_physical(plan, raw);
 }
 
+/* Nearly always there is one range; they are in order and do not meet. */
 static bool in_ranges(const struct dbc_signal *signal, uint64_t raw)
 {
-    for (uint32_t i = 0; i < signal->range_count; i++)
-        if (raw >= signal->ranges[i].first && raw <= signal->ranges[i].last)
+    uint32_t low = 0, high = signal->range_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (raw < signal->ranges[middle].first)
+            high = middle;
+        else if (raw > signal->ranges[middle].last)
+            low = middle + 1;
+        else
             return true;
+    }
     return false;
 }
 

@@ -18,8 +18,8 @@ static const char usage[] =
     "FMT is candump, rlc, jsonl, csv or mcap; else the first bytes of IN and the name of OUT tell.\n"
     "With databases .jsonl and .mcap have message and signals of each frame that one of them knows; a\n"
     "database without BUS serves every bus. T is in seconds of the recording's own clock, both ends\n"
-    "included. --strict refuses the recording at the first line that would be skipped, and a database at the\n"
-    "first row that would be taken with a warning.\n";
+    "included. --strict refuses the recording at the first line that would be skipped, and a\n"
+    "database at the first row that would be taken with a warning.\n";
 
 struct convert {
     const char *in, *out, *in_format, *out_format;
