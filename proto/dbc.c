@@ -17,7 +17,7 @@ static void build_close(struct dbc_build *b)
     free(b->tables);
     free(b->refused);
     if (b->status)
-        dbc_arena_close(b->arena);
+        arena_deinit(&b->arena);
 }
 
 static void skip_byte_order_mark(struct dbc_build *b, const char **bytes, size_t *size)
@@ -55,9 +55,7 @@ int dbc_load(const void *bytes, size_t size, const char *name, bool strict, stru
 
     if (err)
         memset(err, 0, sizeof *err);
-    b.arena = dbc_arena_open();
-    if (!b.arena)
-        return err_plain(err, -ENOMEM, "out of memory");
+    arena_init(&b.arena, DBC_MEMORY_MAX);
     if (size > DBC_FILE_BYTES_MAX)
         dbc_fail(&b, -ERANGE, (struct dbc_place){ 0, 0 },
                  "the file has %zu bytes; a DBC may have %u", size, DBC_FILE_BYTES_MAX);
@@ -69,6 +67,8 @@ int dbc_load(const void *bytes, size_t size, const char *name, bool strict, stru
 
 void dbc_close(struct dbc *dbc)
 {
-    if (dbc)
-        dbc_arena_close(dbc->arena);
+    if (!dbc)
+        return;
+    struct arena arena = dbc->arena; /* *dbc itself lies in it */
+    arena_deinit(&arena);
 }

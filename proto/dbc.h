@@ -10,6 +10,7 @@
  * warning into an error and refuses the file. */
 #ifndef PROTO_DBC_H
 #define PROTO_DBC_H
+#include "proto/arena.h"
 #include "proto/decode.h"
 #include "proto/err.h"
 
@@ -26,6 +27,7 @@
 #define DBC_LABELS_MAX 1048576       /* of one file */
 #define DBC_RANGES_MAX 262144        /* SG_MUL_VAL_ ranges of one file */
 #define DBC_MUX_DEPTH_MAX 16         /* multiplexors above a signal */
+#define DBC_MEMORY_MAX (512u << 20)  /* of one database; a file of 8 MiB has needed 140 MiB */
 #define DBC_NONE (-1)
 
 struct dbc_label {
@@ -88,7 +90,7 @@ struct dbc {
     const struct dbc_refused *refused;
     uint32_t refused_count;
     const struct dbc_index *index; /* private */
-    struct dbc_arena *arena;       /* private */
+    struct arena arena;            /* private: holds all of it, itself too */
 };
 
 /* Reads a DBC from memory; bytes are not kept. `name` stands in diagnostics. Each warning and error

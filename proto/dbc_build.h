@@ -84,7 +84,7 @@ struct dbc_build {
     int status;     /* not 0: stop, the file is refused */
     bool complained; /* something was worth a warning: `strict` refuses */
     bool has_section;
-    struct dbc_arena *arena;
+    struct arena arena;
     struct build_message *messages;
     uint32_t message_count, message_capacity;
     struct build_signal *signals;

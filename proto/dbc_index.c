@@ -47,8 +47,8 @@ static uint32_t copy_signals(const struct build_signal *signals, uint32_t count,
 static bool copy_message(struct dbc_build *b, struct build_message *from, struct dbc_message *to)
 {
     uint32_t count = from->m.signal_count;
-    int32_t *map = dbc_arena_take(b->arena, count * sizeof *map);
-    struct dbc_signal *signals = dbc_arena_take(b->arena, count * sizeof *signals);
+    int32_t *map = arena_alloc(&b->arena, count * sizeof *map);
+    struct dbc_signal *signals = arena_alloc(&b->arena, count * sizeof *signals);
 
     if (!map || !signals)
         return false;
@@ -61,7 +61,7 @@ static bool copy_message(struct dbc_build *b, struct build_message *from, struct
 
 static bool copy_messages(struct dbc_build *b, struct dbc *dbc)
 {
-    struct dbc_message *messages = dbc_arena_take(b->arena, b->message_count * sizeof *messages);
+    struct dbc_message *messages = arena_alloc(&b->arena, b->message_count * sizeof *messages);
 
     if (!messages)
         return false;
@@ -80,7 +80,7 @@ static bool copy_messages(struct dbc_build *b, struct dbc *dbc)
 static bool copy_refused(struct dbc_build *b, struct dbc *dbc)
 {
     size_t bytes = b->refused_count * sizeof *b->refused;
-    struct dbc_refused *refused = dbc_arena_take(b->arena, bytes);
+    struct dbc_refused *refused = arena_alloc(&b->arena, bytes);
 
     if (!refused)
         return false;
@@ -116,13 +116,13 @@ static void index_short_names(struct dbc_index *index, const struct dbc *dbc, ui
         (void)dbc_names_put(&index->names, i, message->signals[k].short_name, k);
 }
 
-static bool make_index(struct dbc *dbc)
+static bool make_index(struct dbc_build *b, struct dbc *dbc)
 {
-    struct dbc_index *index = dbc_arena_take(dbc->arena, sizeof *index);
+    struct dbc_index *index = arena_alloc(&b->arena, sizeof *index);
 
-    if (!index || dbc_ids_init(&index->extended, dbc->arena, dbc->message_count) != 0 ||
-        dbc_ids_init(&index->pgns, dbc->arena, dbc->message_count) != 0 ||
-        dbc_names_init(&index->names, dbc->arena,
+    if (!index || dbc_ids_init(&index->extended, &b->arena, dbc->message_count) != 0 ||
+        dbc_ids_init(&index->pgns, &b->arena, dbc->message_count) != 0 ||
+        dbc_names_init(&index->names, &b->arena,
                        2 * (dbc->message_count + dbc->signal_count)) != 0)
         return false;
     for (uint32_t i = 0; i < dbc->message_count; i++)
@@ -135,14 +135,14 @@ static bool make_index(struct dbc *dbc)
 
 int dbc_index_build(struct dbc_build *b, struct dbc **ret_dbc)
 {
-    struct dbc *dbc = dbc_arena_take(b->arena, sizeof *dbc);
+    struct dbc *dbc = arena_alloc(&b->arena, sizeof *dbc);
 
     if (!dbc)
         return -ENOMEM;
-    dbc->arena = b->arena;
-    dbc->name = dbc_arena_text(b->arena, b->name, strlen(b->name));
-    if (!dbc->name || !copy_messages(b, dbc) || !copy_refused(b, dbc) || !make_index(dbc))
+    dbc->name = arena_text(&b->arena, b->name, strlen(b->name));
+    if (!dbc->name || !copy_messages(b, dbc) || !copy_refused(b, dbc) || !make_index(b, dbc))
         return -ENOMEM;
+    dbc->arena = b->arena; /* after the last allocation */
     *ret_dbc = dbc;
     return 0;
 }

@@ -30,7 +30,7 @@ void dbc_refuse_signal(struct dbc_build *b, const struct build_message *message,
     va_end(args);
     dbc_warn(b, code, place, "signal '%s' of message '%s' is refused: %s", signal->s.short_name,
              message->m.short_name, text);
-    signal->refused = dbc_arena_text(b->arena, text, strlen(text));
+    signal->refused = arena_text(&b->arena, text, strlen(text));
     if (!signal->refused)
         dbc_fail(b, -ENOMEM, place, "out of memory");
     else
@@ -51,8 +51,8 @@ static uint32_t id_key(uint32_t id, bool extended)
 
 static bool make_maps(struct dbc_build *b, struct link_maps *maps)
 {
-    if (dbc_ids_init(&maps->ids, b->arena, b->message_count) != 0 ||
-        dbc_names_init(&maps->names, b->arena, b->signal_count + b->table_count) != 0) {
+    if (dbc_ids_init(&maps->ids, &b->arena, b->message_count) != 0 ||
+        dbc_names_init(&maps->names, &b->arena, b->signal_count + b->table_count) != 0) {
         dbc_fail(b, -ENOMEM, (struct dbc_place){ 0, 0 }, "out of memory");
         return false;
     }
@@ -139,7 +139,7 @@ static const struct dbc_label *sort_labels(struct dbc_build *b, uint32_t first, 
                                            uint32_t *ret_count)
 {
     struct ordered_label *ordered = malloc((count ? count : 1) * sizeof *ordered);
-    struct dbc_label *sorted = dbc_arena_take(b->arena, count * sizeof *sorted);
+    struct dbc_label *sorted = arena_alloc(&b->arena, count * sizeof *sorted);
     uint32_t used = 0;
 
     *ret_count = 0;
@@ -246,7 +246,7 @@ static void apply_to_message(struct dbc_build *b, const struct dbc_row *row,
     } else if (row->kind == ROW_DAMAGED && !message->refused) {
         (void)snprintf(text, sizeof text, "its %s row in line %u is damaged", row->text,
                        row->place.line);
-        const char *reason = dbc_arena_text(b->arena, text, strlen(text));
+        const char *reason = arena_text(&b->arena, text, strlen(text));
         refuse_message(b, message, reason ? reason : "a row of it is damaged");
     }
 }

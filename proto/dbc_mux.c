@@ -71,7 +71,7 @@ static const struct dbc_range *take_ranges(struct dbc_build *b, const struct dbc
                                            const uint64_t *own, uint32_t *ret_count)
 {
     uint32_t count = row ? row->count : 0;
-    struct dbc_range *ranges = dbc_arena_take(b->arena, (count + 1) * sizeof *ranges);
+    struct dbc_range *ranges = arena_alloc(&b->arena, (count + 1) * sizeof *ranges);
 
     if (!ranges) {
         dbc_fail(b, -ENOMEM, (struct dbc_place){ 0, 0 }, "out of memory");
@@ -279,7 +279,7 @@ void dbc_link_names(struct dbc_build *b)
 {
     struct dbc_names names;
 
-    if (dbc_names_init(&names, b->arena, b->signal_count + b->message_count) != 0) {
+    if (dbc_names_init(&names, &b->arena, b->signal_count + b->message_count) != 0) {
         dbc_fail(b, -ENOMEM, (struct dbc_place){ 0, 0 }, "out of memory");
         return;
     }

@@ -3,74 +3,8 @@
 #include "proto/hash.h"
 
 #include <errno.h>
-#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define PAGE_BYTES 65536u
-
-struct page {
-    struct page *next;
-    size_t used, size;
-    alignas(max_align_t) uint8_t bytes[];
-};
-
-struct dbc_arena {
-    struct page *pages; /* the newest first */
-};
-
-struct dbc_arena *dbc_arena_open(void)
-{
-    return calloc(1, sizeof(struct dbc_arena));
-}
-
-void dbc_arena_close(struct dbc_arena *arena)
-{
-    if (!arena)
-        return;
-    for (struct page *page = arena->pages; page;) {
-        struct page *next = page->next;
-        free(page);
-        page = next;
-    }
-    free(arena);
-}
-
-static struct page *page_open(struct dbc_arena *arena, size_t need)
-{
-    size_t size = need > PAGE_BYTES ? need : PAGE_BYTES;
-    struct page *page = calloc(1, sizeof *page + size);
-
-    if (!page)
-        return NULL;
-    page->size = size;
-    page->next = arena->pages;
-    arena->pages = page;
-    return page;
-}
-
-void *dbc_arena_take(struct dbc_arena *arena, size_t size)
-{
-    size_t align = alignof(max_align_t), need = (size + align - 1) / align * align;
-    struct page *page = arena->pages;
-
-    if (!page || page->size - page->used < need)
-        page = page_open(arena, need);
-    if (!page)
-        return NULL;
-    void *taken = page->bytes + page->used;
-    page->used += need;
-    return taken;
-}
-
-char *dbc_arena_text(struct dbc_arena *arena, const char *text, size_t size)
-{
-    char *copy = dbc_arena_take(arena, size + 1);
-
-    if (copy)
-        memcpy(copy, text, size);
-    return copy;
-}
 
 int dbc_grow(void **items, uint32_t *capacity, uint32_t count, size_t item_size, uint32_t max)
 {
@@ -97,11 +31,11 @@ static uint32_t capacity_for(uint32_t count)
     return capacity;
 }
 
-int dbc_names_init(struct dbc_names *names, struct dbc_arena *arena, uint32_t count)
+int dbc_names_init(struct dbc_names *names, struct arena *arena, uint32_t count)
 {
     uint32_t capacity = capacity_for(count);
 
-    names->slots = dbc_arena_take(arena, capacity * sizeof *names->slots);
+    names->slots = arena_alloc(arena, capacity * sizeof *names->slots);
     names->mask = capacity - 1;
     return names->slots ? 0 : -ENOMEM;
 }
@@ -144,11 +78,11 @@ uint32_t dbc_names_find(const struct dbc_names *names, uint32_t scope, const cha
     return slot->name ? slot->number : DBC_NAME_UNKNOWN;
 }
 
-int dbc_ids_init(struct dbc_ids *ids, struct dbc_arena *arena, uint32_t count)
+int dbc_ids_init(struct dbc_ids *ids, struct arena *arena, uint32_t count)
 {
     uint32_t capacity = capacity_for(count);
 
-    ids->slots = dbc_arena_take(arena, capacity * sizeof *ids->slots);
+    ids->slots = arena_alloc(arena, capacity * sizeof *ids->slots);
     ids->mask = capacity - 1;
     return ids->slots ? 0 : -ENOMEM;
 }

@@ -1,23 +1,12 @@
-/* dbc_store - memory of a database: an arena that is freed at once, growing arrays for the time of
- * reading, and a map from names to numbers. */
+/* dbc_store - growing arrays for the time of reading, and maps from names and identifiers to
+ * numbers, which live in the database's arena. */
 #ifndef PROTO_DBC_STORE_H
 #define PROTO_DBC_STORE_H
+#include "proto/arena.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct dbc_arena;
-
-/* Returns NULL when memory is short. dbc_arena_close takes NULL. */
-struct dbc_arena *dbc_arena_open(void);
-void dbc_arena_close(struct dbc_arena *arena);
-
-/* `size` zeroed bytes, aligned for any type, that live as long as the arena; NULL when memory is
- * short. A size of 0 gives a valid pointer. */
-void *dbc_arena_take(struct dbc_arena *arena, size_t size);
-
-/* A copy of text[0..size) with a NUL. */
-char *dbc_arena_text(struct dbc_arena *arena, const char *text, size_t size);
 
 /* Makes room for one more item: *items is realloc'ed when count has reached *capacity. Returns 0,
  * -ENOMEM, or -ENOBUFS when count has reached max. */
@@ -37,7 +26,7 @@ struct dbc_names {
 #define DBC_SCOPE_TABLES (UINT32_MAX - 1)
 
 /* For at most `count` keys; the slots come from the arena. Returns 0 or -ENOMEM. */
-int dbc_names_init(struct dbc_names *names, struct dbc_arena *arena, uint32_t count);
+int dbc_names_init(struct dbc_names *names, struct arena *arena, uint32_t count);
 
 /* Returns the number that the key has afterwards: `number`, or the one put before. */
 uint32_t dbc_names_put(struct dbc_names *names, uint32_t scope, const char *name, uint32_t number);
@@ -56,7 +45,7 @@ struct dbc_ids {
     uint32_t mask;
 };
 
-int dbc_ids_init(struct dbc_ids *ids, struct dbc_arena *arena, uint32_t count);
+int dbc_ids_init(struct dbc_ids *ids, struct arena *arena, uint32_t count);
 uint32_t dbc_ids_put(struct dbc_ids *ids, uint32_t key, uint32_t number);
 
 /* On the path of every frame of a 29-bit bus. DBC_NAME_UNKNOWN when there is none. */

@@ -66,8 +66,8 @@ bool dbc_take(struct dbc_build *b, const char *text, const char *expected)
 static const char *keep_text(struct dbc_build *b, const char *raw, size_t size)
 {
     if (b->is_utf8)
-        return dbc_arena_text(b->arena, raw, size);
-    char *text = dbc_arena_take(b->arena, size * DBC_TEXT_GROWTH + 1);
+        return arena_text(&b->arena, raw, size);
+    char *text = arena_alloc(&b->arena, size * DBC_TEXT_GROWTH + 1);
     if (text)
         (void)dbc_text_from_cp1252(raw, size, text);
     return text;
@@ -194,7 +194,7 @@ bool dbc_take_number(struct dbc_build *b, struct dbc_number *ret_number, const c
     }
     memcpy(text + used, b->token.at, b->token.size);
     const char *copy;
-    if (!kept(b, dbc_arena_text(b->arena, text, used + b->token.size), &copy))
+    if (!kept(b, arena_text(&b->arena, text, used + b->token.size), &copy))
         return false;
     read_number(ret_number, copy);
     if (!isfinite(ret_number->value))
