@@ -1,4 +1,5 @@
 #include "proto/dbc.h"
+#include "proto/dbc_text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -145,6 +146,8 @@ static void test_damage_that_touches_decoding_refuses_its_part(void **state)
             M "SG_MUL_VAL_ 257 S U 1-1;\n", 2, 2, "'U', which is not one of" }, "K", "S" },
         { { "BO_ 257 K: 8 N\n SG_ S : 0|16@1+ (1,0) [0|0] \"\" N\n" M "SIG_VALTYPE_ 257 S : 1;\n", 2, 2,
             "float32, but it has 16 bits" }, "K", "S" },
+        { { "BO_ 257 K: 16 N\n SG_ S m1 : 0|8@1+ (1,0) [0|0] \"\" N\n SG_ T M : 8|65@1+ (1,0) [0|0] \"\" N\n"
+            M, 2, 2, "'T' has more than 64 bits" }, "K", "S" },
         { { "BO_ 257 K: 8 N\n" M "SIG_VALTYPE_ 257 S : x;\n", 4, 22, "float64" }, "K", "" },
         { { "BO_ 257 K: 8 N\n" M "SG_MUL_VAL_ 257 S T 3-1;\n", 4, 24, "not below" }, "K", "" },
         { { "BO_ 257 K: 8 N\n SG_ S : 0|8@1+ (1,0) [0|0] \"\" N\n SG_ S : 8|8@1+ (1,0) [0|0] \"\" N\n"
@@ -169,6 +172,47 @@ static void test_damage_that_touches_decoding_refuses_its_part(void **state)
         dbc_close(dbc);
         assert_null(load(place->text, true));
     }
+}
+
+/* Rows about the signals of a refused message are no news. */
+static void test_one_damage_is_told_once(void **state)
+{
+    struct dbc *dbc = load("BO_ 257 K: 8 N\n SG_ S : 0|8@1+ (1,0\n SG_ T : 8@1+\nVAL_ 257 S 1 \"on\" ;\n" M,
+                           false);
+    (void)state;
+    assert_int_equal(diags.warnings, 2); /* S and T */
+    assert_int_equal(dbc->refused_count, 1);
+    dbc_close(dbc);
+}
+
+static void test_a_factor_without_its_zero_is_exact(void **state)
+{
+    struct dbc *dbc = load("BO_ 257 K: 8 N\n SG_ S : 0|8@1+ (-.25,0) [0|0] \"\" N\n", false);
+
+    (void)state;
+    assert_true(find(dbc, "K", "S")->layout.factor == -0.25);
+    assert_string_equal(find(dbc, "K", "S")->factor_text, "-0.25");
+    dbc_close(dbc);
+}
+
+static void test_what_is_utf8(void **state)
+{
+    static const struct {
+        const char *text;
+        bool want;
+    } cases[] = {
+        { "", true }, { "plain", true }, { "\xc2\xb0", true }, { "\xe2\x82\xac", true },
+        { "\xf0\x9f\x9a\x97", true }, { "\xf4\x8f\xbf\xbf", true }, { "\xef\xbf\xbd", true },
+        { "\x80", false }, { "\xc3", false }, { "\xc3x", false }, { "\xe2\x82", false },
+        { "\xe2\x82x", false }, { "\xc0\xaf", false },  /* overlong */
+        { "\xe0\x80\xaf", false }, { "\xf0\x80\x80\xaf", false },
+        { "\xed\xa0\x80", false },                      /* a surrogate */
+        { "\xf4\x90\x80\x80", false }, { "\xf5\x80\x80\x80", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(dbc_text_is_utf8(cases[i].text, strlen(cases[i].text)), cases[i].want);
 }
 
 /* Damage that makes the whole file doubtful: an error, nothing loaded, not even leniently. */
@@ -246,14 +290,15 @@ static void test_too_many_signals_of_a_message_refuse_the_file(void **state)
 static void test_sections_come_in_any_order(void **state)
 {
     struct dbc *dbc = load_good(
-        "VAL_ 256 A 1 \"on\" ;\nSIG_VALTYPE_ 257 F : 1;\nBA_ \"GenMsgCycleTime\" BO_ 256 20;\n"
+        "VAL_ 256 A 1 \"on\" ;\nSIG_VALTYPE_ 257 F : 1;\nSIG_VALTYPE_ 257 D : 2;\nBA_ \"GenMsgCycleTime\" BO_ 256 20;\n"
         "SG_MUL_VAL_ 258 X Y 1-2, 5-5;\n"
-        "BO_ 257 K: 8 N\n SG_ F : 0|32@1- (1,0) [0|0] \"\" N\n"
+        "BO_ 257 K: 8 N\n SG_ F : 0|32@1- (1,0) [0|0] \"\" N\n SG_ D : 0|64@1- (1,0) [0|0] \"\" N\n"
         "BO_ 258 X: 8 N\n SG_ X m1 : 8|8@1+ (1,0) [0|0] \"\" N\n SG_ Y M : 0|8@1+ (1,0) [0|0] \"\" N\n"
         M);
     (void)state;
     assert_string_equal(decode_label(find(dbc, "M", "A"), 1), "on");
     assert_int_equal(find(dbc, "K", "F")->plan.kind, DECODE_FLOAT32);
+    assert_int_equal(find(dbc, "K", "D")->plan.kind, DECODE_FLOAT64);
     assert_int_equal(dbc_message_by_name(dbc, "M")->cycle_ms, 20);
     assert_int_equal(find(dbc, "X", "X")->range_count, 2);
     dbc_close(dbc);
@@ -262,7 +307,7 @@ static void test_sections_come_in_any_order(void **state)
 static void test_forms_of_white_space_and_comments(void **state)
 {
     struct dbc *dbc = load_good(
-        "\r\n\tVERSION \"a \\\"quoted\\\"\r\nversion\"\r\nNS_ :\r\n\tCM_\r\n\tBA_DEF_\r\n\tFILTER\r\n"
+        "\r\n\tVERSION \"a \\\"quoted\\\"\r\nversion\"\r\nNS_ :\r\n\tCM_\r\n\tNEW_ONE_\r\n\tFILTER\r\n"
         "BS_: 500000 : 1,2\r\nBU_: N O\r\n// BO_ 1 not: 8 here\r\n"
         "BO_ 256 M : 8 N SG_ A:0|8@1+(1E-005,-1e+3)[-5|5]\"\xc2\xb0" "C\" N,\r\n O\r\n"
         "CM_ SG_ 256 A \"two\r\nlines; BO_ \\\"x\\\"\";");
@@ -285,7 +330,7 @@ static void test_ranges_of_multiplexors(void **state)
 {
     struct dbc *dbc = load_good("BO_ 1 K: 8 N\n SG_ Y M : 0|8@1+ (1,0) [0|0] \"\" N\n"
                                 " SG_ X m9 : 8|8@1+ (1,0) [0|0] \"\" N\n"
-                                "SG_MUL_VAL_ 1 X Y 12 - 13 ,0-5,7-7, 3-6;\n");
+                                "SG_MUL_VAL_ 1 X Y 12 - 13 ,0-5,6-7, 1-2;\n");
     const struct dbc_signal *x = find(dbc, "K", "X");
     static const struct dbc_range want[] = { { 0, 7 }, { 9, 9 }, { 12, 13 } };
 
@@ -363,6 +408,7 @@ static void test_frame_formats_and_cycle_times(void **state)
         M "BO_ 2566850302 K: 64 N\nBO_ 2147483649 L: 8 N\n" FORMATS
         "BA_DEF_DEF_ \"VFrameFormat\" \"J1939PG\";\nBA_DEF_DEF_ \"GenMsgCycleTime\" 100;\n"
         "BA_ \"VFrameFormat\" BO_ 2566850302 3;\nBA_ \"GenMsgCycleTime\" BO_ 256 0;\n"
+        "BA_ \"GenMsgCycleTime\" SG_ 256 A 5;\nBA_ \"SystemSignalLongSymbol\" SG_ 256 A \"\";\n"
         "BA_ \"SPN\" SG_ 256 A 190;\nBA_ \"GenSigStartValue\" SG_ 256 A 7;\n");
     (void)state;
     assert_true(dbc_message_by_name(dbc, "K")->is_fd);
@@ -371,6 +417,7 @@ static void test_frame_formats_and_cycle_times(void **state)
     assert_false(dbc_message_by_name(dbc, "M")->is_j1939); /* 11 bits have no PGN */
     assert_int_equal(dbc_message_by_name(dbc, "M")->cycle_ms, 0);
     assert_int_equal(dbc_message_by_name(dbc, "K")->cycle_ms, 100);
+    assert_string_equal(find(dbc, "M", "A")->name, "A"); /* an empty long name is none */
     assert_int_equal(find(dbc, "M", "A")->spn, 190);
     assert_true(find(dbc, "M", "A")->has_start_value);
     assert_true(find(dbc, "M", "A")->start_value == 7.0);
@@ -517,6 +564,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_harmless_damage_warns),
         cmocka_unit_test(test_damage_that_touches_decoding_refuses_its_part),
+        cmocka_unit_test(test_one_damage_is_told_once),
+        cmocka_unit_test(test_a_factor_without_its_zero_is_exact),
+        cmocka_unit_test(test_what_is_utf8),
         cmocka_unit_test(test_doubtful_files_are_refused),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_too_many_signals_of_a_message_refuse_the_file),

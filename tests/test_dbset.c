@@ -157,6 +157,12 @@ static void test_a_bus_database_hides_the_common_one_for_its_bus(void **state)
     assert_int_equal(dbset_signal_path(set, "can1:Speed.Wheel", &found, &err), 0);
     assert_int_equal(found.entry, 0);
     assert_int_equal(dbset_signal_path(set, "Speed.Wheel", &found, &err), -EEXIST);
+    add(set, "can1", "car.dbc", CAR); /* whichever was added first */
+    add(set, "", "late.dbc", RADAR);
+    assert_int_equal(dbset_signal_path(set, "can1:Speed.Wheel", &found, &err), 0);
+    assert_int_equal(found.entry, 2);
+    assert_int_equal(dbset_signal_path(set, "can1:Brake.On", &found, &err), 0);
+    assert_int_equal(found.entry, 2);
     dbset_close(set);
 }
 

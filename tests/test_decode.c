@@ -143,6 +143,13 @@ static void test_64_bits_stay_exact(void **state)
     decode_value(&plan, odd, 8, &value);
     assert_true(value.physical == 27021597764222980.0);
     assert_true(plan.wide_product);
+    /* 2^53 + 1 + 2 lies between two doubles; rounded to 2^53 first it would become 2^53 + 2. */
+    layout.factor = layout.offset = 1;
+    layout.factor_int = 1;
+    layout.offset = 2;
+    layout.offset_int = 2;
+    assert_int_equal(decode_plan_init(&plan, &layout, 8), 0);
+    assert_true(decode_physical(&plan, (UINT64_C(1) << 53) + 1) == 9007199254740996.0);
 }
 
 static void test_short_frames_do_not_fit(void **state)
@@ -272,6 +279,68 @@ static void test_multiplexors_cascade_and_stand_side_by_side(void **state)
     dbc_close(dbc);
 }
 
+static void test_many_ranges_select(void **state)
+{
+    struct dbc *dbc = load("BO_ 1 K: 4 N\n SG_ A M : 0|8@1+ (1,0) [0|0] \"\" N\n"
+                           " SG_ X m1 : 8|8@1+ (1,0) [0|0] \"\" N\n"
+                           "SG_MUL_VAL_ 1 X A 20-20, 4-5, 8-8, 12-14, 30-40;\n");
+
+    (void)state;
+    for (uint8_t value = 0; value < 60; value++) {
+        bool in = value == 1 || value == 4 || value == 5 || value == 8 || value == 20 ||
+                  (value >= 12 && value <= 14) || (value >= 30 && value <= 40);
+        assert_carried(&dbc->messages[0], (const uint8_t[4]){ value }, 4, in ? "A X" : "A");
+    }
+    dbc_close(dbc);
+}
+
+/* cantools writes a multiplexor below another with the mark M, not m<n>M. */
+static void test_a_multiplexor_below_another_may_be_marked_m_only(void **state)
+{
+    struct dbc *dbc = load("BO_ 1 K: 3 N\n SG_ A M : 0|8@1+ (1,0) [0|0] \"\" N\n"
+                           " SG_ B M : 8|8@1+ (1,0) [0|0] \"\" N\n"
+                           " SG_ X m3 : 16|8@1+ (1,0) [0|0] \"\" N\n"
+                           "SG_MUL_VAL_ 1 B A 2-2;\nSG_MUL_VAL_ 1 X B 3-3;\n");
+
+    (void)state;
+    assert_carried(&dbc->messages[0], (const uint8_t[3]){ 2, 3, 0 }, 3, "A B X");
+    assert_carried(&dbc->messages[0], (const uint8_t[3]){ 1, 3, 0 }, 3, "A");
+    dbc_close(dbc);
+}
+
+/* The only multiplexor has nothing above it, whatever its mark says. */
+static void test_the_only_multiplexor_is_always_there(void **state)
+{
+    struct dbc *dbc = load("BO_ 1 K: 2 N\n SG_ A m3M : 0|8@1+ (1,0) [0|0] \"\" N\n"
+                           " SG_ X m1 : 8|8@1+ (1,0) [0|0] \"\" N\n");
+
+    (void)state;
+    assert_carried(&dbc->messages[0], (const uint8_t[2]){ 1, 0 }, 2, "A X");
+    assert_carried(&dbc->messages[0], (const uint8_t[2]){ 3, 0 }, 2, "A");
+    dbc_close(dbc);
+}
+
+/* Positions of multiplexors and of same names count without the refused signals. */
+static void test_refused_signals_do_not_shift_multiplexors(void **state)
+{
+    static const char text[] = "BO_ 1 K: 3 N\n SG_ Far : 24|8@1+ (1,0) [0|0] \"\" N\n"
+                               " SG_ X m1 : 8|8@1+ (1,0) [0|0] \"\" N\n"
+                               " SG_ X m2 : 30|8@1+ (1,0) [0|0] \"\" N\n"
+                               " SG_ A M : 0|8@1+ (1,0) [0|0] \"\" N\n"
+                               " SG_ X m3 : 16|8@1+ (1,0) [0|0] \"\" N\n";
+    struct dbc *dbc = NULL;
+
+    (void)state;
+    assert_int_equal(dbc_load(text, strlen(text), "t.dbc", false, NULL, NULL, &dbc), 0);
+    const struct dbc_message *k = &dbc->messages[0];
+    assert_int_equal(k->signal_count, 3);
+    assert_carried(k, (const uint8_t[3]){ 1, 0, 0 }, 3, "X A");
+    assert_carried(k, (const uint8_t[3]){ 2, 0, 0 }, 3, "A");
+    assert_carried(k, (const uint8_t[3]){ 3, 0, 0 }, 3, "A X");
+    assert_int_equal(dbc_signal_by_name(dbc, k, "X")->same_name, 2);
+    dbc_close(dbc);
+}
+
 /* A signed multiplexor selects by its bits: -1 of four bits is 15. */
 static void test_signed_multiplexor_selects_by_its_bits(void **state)
 {
@@ -347,6 +416,10 @@ int main(void)
         cmocka_unit_test(test_bad_layouts_are_refused),
         cmocka_unit_test(test_more_than_64_bits_are_bytes),
         cmocka_unit_test(test_multiplexors_cascade_and_stand_side_by_side),
+        cmocka_unit_test(test_many_ranges_select),
+        cmocka_unit_test(test_a_multiplexor_below_another_may_be_marked_m_only),
+        cmocka_unit_test(test_the_only_multiplexor_is_always_there),
+        cmocka_unit_test(test_refused_signals_do_not_shift_multiplexors),
         cmocka_unit_test(test_signed_multiplexor_selects_by_its_bits),
         cmocka_unit_test(test_j1939_top_codes_are_a_quality),
         cmocka_unit_test(test_labels_of_floats_go_by_their_integer_part),
