@@ -189,7 +189,8 @@ E2E_LONG =
 
 # Small programs that the oracles drive: tests/<name>.c
 ORACLE_TOOLS = \
-	dbc_dump
+	dbc_dump \
+	mcap_dump
 
 # Checks against independent programs: tests/oracle/<name>, run by build/venv/bin/python or node.
 ORACLES = \
@@ -197,6 +198,8 @@ ORACLES = \
 	dbc_cantools.py \
 	dbc_j1939.py \
 	jsonl_cantools.py \
+	mcap_core.mjs \
+	mcap_python.py \
 	rav4_reference.py
 
 # One binary per module: tests/test_<module>.c

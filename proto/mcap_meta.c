@@ -241,8 +241,7 @@ static int attach_dbc(const struct maker *m, uint32_t g, const struct dbset_entr
     if (before)
         (void)snprintf(generation, sizeof generation, "generation/%u/",
                        config->generations[g].generation);
-    (void)snprintf(name, sizeof name, "%sdbc/%s%s%s", generation, entry->bus,
-                   entry->bus[0] ? "/" : "", entry->name);
+    (void)snprintf(name, sizeof name, "%sdbc/%s/%s", generation, entry->bus, entry->name);
     return attach(m, name, MCAP_META_DBC_TYPE, entry->bytes, entry->size);
 }
 
@@ -266,12 +265,12 @@ bool mcap_meta_dbc_name(const char *name, char ret_bus[SOURCE_NAME_MAX], const c
     if (strncmp(name, "dbc/", 4))
         return false;
     const char *rest = name + 4, *slash = strchr(rest, '/');
-    size_t bus = slash ? (size_t)(slash - rest) : 0;
-    if (bus >= SOURCE_NAME_MAX || (slash && strchr(slash + 1, '/')))
+    size_t bus = slash ? (size_t)(slash - rest) : SOURCE_NAME_MAX;
+    if (bus >= SOURCE_NAME_MAX || strchr(slash + 1, '/'))
         return false;
     memcpy(ret_bus, rest, bus);
     ret_bus[bus] = '\0';
-    *ret_file = slash ? slash + 1 : rest;
+    *ret_file = slash + 1;
     return **ret_file != '\0';
 }
 

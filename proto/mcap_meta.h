@@ -23,7 +23,7 @@ struct mcap_meta {
 /* Writes all of it. Returns 0 or a negative errno with *err filled. */
 int mcap_meta_write(const struct mcap_meta *meta, struct mcap_writer *writer, struct err *err);
 
-/* "dbc/<file>" (all buses) or "dbc/<bus>/<file>": true with bus and file, which points into name.
+/* "dbc/<bus>/<file>", the bus "" for all: true with bus and file, which points into name.
  * "generation/<n>/dbc/..." are those that a later generation has under the same name: false. */
 bool mcap_meta_dbc_name(const char *name, char ret_bus[SOURCE_NAME_MAX], const char **ret_file);
 

@@ -532,6 +532,32 @@ static void test_a_clip_comes_back_whole(void **state)
     dbset_close(set);
 }
 
+static void test_names_of_attached_databases(void **state)
+{
+    static const struct {
+        const char *name, *bus, *file; /* bus NULL: not one of ours */
+    } cases[] = {
+        { "dbc/can0/a.dbc", "can0", "a.dbc" },
+        { "dbc//a.dbc", "", "a.dbc" },
+        { "dbc/a.dbc", NULL, NULL },
+        { "dbc/can0/x/a.dbc", NULL, NULL },
+        { "dbc/can0/", NULL, NULL },
+        { "dbc/a234567890123456789012345678901b/a.dbc", NULL, NULL },
+        { "generation/5/dbc/can0/a.dbc", NULL, NULL },
+    };
+    char bus[SOURCE_NAME_MAX];
+    const char *file;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(mcap_meta_dbc_name(cases[i].name, bus, &file), cases[i].bus != NULL);
+        if (!cases[i].bus)
+            continue;
+        assert_string_equal(bus, cases[i].bus);
+        assert_string_equal(file, cases[i].file);
+    }
+}
+
 /* A file of someone else: no summary, one topic with our schema, another without. */
 static void write_foreign(bool with_frames, const char *topic, bool bad_message)
 {
@@ -662,6 +688,7 @@ int main(void)
         cmocka_unit_test(test_what_a_labeller_finds),
         cmocka_unit_test(test_times_below_zero_are_zero_and_counted),
         cmocka_unit_test(test_a_clip_comes_back_whole),
+        cmocka_unit_test(test_names_of_attached_databases),
         cmocka_unit_test(test_frames_of_other_writers_are_read),
         cmocka_unit_test(test_a_file_without_frames_says_so),
         cmocka_unit_test(test_an_attached_clip_that_is_none_is_refused),
