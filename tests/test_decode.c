@@ -320,6 +320,39 @@ static void test_the_only_multiplexor_is_always_there(void **state)
     dbc_close(dbc);
 }
 
+/* Zero beyond the frame's end is no value: what a cut off multiplexor selects is not known. */
+static void test_a_cut_off_multiplexor_hides_what_is_below(void **state)
+{
+    struct dbc *dbc = load("BO_ 1 K: 4 N\n SG_ A M : 24|8@1+ (1,0) [0|0] \"\" N\n"
+                           " SG_ X m0 : 0|8@1+ (1,0) [0|0] \"\" N\n");
+
+    (void)state;
+    assert_carried(&dbc->messages[0], (const uint8_t[4]){ 1, 0, 0, 0 }, 4, "A X");
+    assert_carried(&dbc->messages[0], (const uint8_t[4]){ 1, 0, 0, 0 }, 3, "");
+    dbc_close(dbc);
+}
+
+/* Exact integers go to 2^62, so that 64 bits times a factor stay within 128. */
+static void test_factors_beyond_2_to_62_are_doubles(void **state)
+{
+    static const struct {
+        const char *factor;
+        bool integral;
+    } cases[] = { { "4611686018427387904", true },  { "4611686018427387905", false },
+                  { "-4611686018427387904", true }, { "-4611686018427387905", false },
+                  { "99999999999999999999", false }, { "1.0", false }, { "1e3", false } };
+    char text[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        (void)snprintf(text, sizeof text, "BO_ 1 K: 8 N\n SG_ A : 0|64@1- (%s,0) [0|0] \"\" N\n",
+                       cases[i].factor);
+        struct dbc *dbc = load(text);
+        assert_int_equal(dbc->messages[0].signals[0].layout.factor_integral, cases[i].integral);
+        dbc_close(dbc);
+    }
+}
+
 /* Positions of multiplexors and of same names count without the refused signals. */
 static void test_refused_signals_do_not_shift_multiplexors(void **state)
 {
@@ -419,6 +452,8 @@ int main(void)
         cmocka_unit_test(test_many_ranges_select),
         cmocka_unit_test(test_a_multiplexor_below_another_may_be_marked_m_only),
         cmocka_unit_test(test_the_only_multiplexor_is_always_there),
+        cmocka_unit_test(test_a_cut_off_multiplexor_hides_what_is_below),
+        cmocka_unit_test(test_factors_beyond_2_to_62_are_doubles),
         cmocka_unit_test(test_refused_signals_do_not_shift_multiplexors),
         cmocka_unit_test(test_signed_multiplexor_selects_by_its_bits),
         cmocka_unit_test(test_j1939_top_codes_are_a_quality),
