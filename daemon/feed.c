@@ -1,6 +1,7 @@
 #include "daemon/feed.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 void feed_init(struct feed *feed, const struct recording_clip *clip, bool obey)
@@ -11,14 +12,20 @@ void feed_init(struct feed *feed, const struct recording_clip *clip, bool obey)
         return;
     feed->clip = clip;
     feed->generation = clip->header->generation;
-    feed->restore_ns = clip->header->start_ns;
+    feed->early = clip->manifest && clip->manifest->early_seed_bytes > 0;
+    feed->restore_ns = feed->early ? clip->manifest->start_ns : clip->header->start_ns;
 }
 
 static int restore(struct feed *feed, struct pipeline *pipeline)
 {
     const struct clip_header *header = feed->clip->header;
 
+    const struct clip_manifest *manifest = feed->clip->manifest;
+
     feed->restored = true;
+    if (feed->early)
+        return pipeline_restore(pipeline, feed->restore_ns, manifest->early_state,
+                                manifest->early_state_bytes);
     return pipeline_restore(pipeline, feed->restore_ns, header->state, header->state_bytes);
 }
 
@@ -27,7 +34,7 @@ static bool is_before(const struct feed *feed, const struct recording_item *item
     const struct clip_header *header = feed->clip->header;
 
     return feed->generation != header->generation ||
-           (item->placed && item->row.step < header->first_step);
+           (!feed->early && item->placed && item->row.step < header->first_step);
 }
 
 static bool is_beyond(const struct feed *feed, const struct recording_item *item)
@@ -38,11 +45,31 @@ static bool is_beyond(const struct feed *feed, const struct recording_item *item
            (item->placed && manifest && item->row.mono_ns > manifest->end_ns);
 }
 
+static void put_rows(struct feed *feed, struct pipeline *pipeline, const struct row *rows,
+                     uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        pipeline_seed(pipeline, &rows[i]);
+    feed->seeded += count;
+}
+
 static int put_seeds(struct feed *feed, struct pipeline *pipeline)
 {
-    for (uint32_t i = 0; i < feed->clip->seed_count; i++)
-        pipeline_seed(pipeline, &feed->clip->seed[i]);
-    feed->seeded += feed->clip->seed_count;
+    const struct clip_manifest *manifest = feed->clip->manifest;
+    struct row *rows;
+    uint32_t count;
+    struct err err;
+
+    feed->seeds_put = true;
+    if (!feed->early) {
+        put_rows(feed, pipeline, feed->clip->seed, feed->clip->seed_count);
+        return 0;
+    }
+    int rc = clip_seed_decode(manifest->early_seed, manifest->early_seed_bytes, &rows, &count, &err);
+    if (rc)
+        return rc;
+    put_rows(feed, pipeline, rows, count);
+    free(rows);
     return 0;
 }
 
@@ -58,8 +85,10 @@ static int feed_frame(struct feed *feed, struct pipeline *pipeline,
 static int feed_clip_frame(struct feed *feed, struct pipeline *pipeline,
                            const struct recording_item *item)
 {
-    if (!feed->seeded && !feed->restored)
-        (void)put_seeds(feed, pipeline);
+    int rc = feed->seeds_put ? 0 : put_seeds(feed, pipeline);
+
+    if (rc)
+        return rc;
     if (!feed->restored && is_before(feed, item)) {
         pipeline_seed(pipeline, &item->row);
         feed->seeded++;
@@ -73,12 +102,9 @@ static int feed_clip_frame(struct feed *feed, struct pipeline *pipeline,
         feed->left_out++;
         return 0;
     }
-    if (!feed->restored) {
-        int rc = restore(feed, pipeline);
-        if (rc)
-            return rc;
-    }
-    return feed_frame(feed, pipeline, item);
+    if (!feed->restored)
+        rc = restore(feed, pipeline);
+    return rc ? rc : feed_frame(feed, pipeline, item);
 }
 
 int feed_item(struct feed *feed, struct pipeline *pipeline, const struct recording_item *item)

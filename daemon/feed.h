@@ -15,6 +15,8 @@ struct feed {
     bool obey;       /* places that were recorded hold */
     bool restored;   /* the rules run */
     bool over;       /* the rest is left out */
+    bool seeds_put;
+    bool early;      /* the window began before the header's start: the manifest says how */
     uint32_t generation; /* of the next row */
     int64_t restore_ns;
     uint64_t seeded, left_out;

@@ -252,8 +252,8 @@ static void begin(struct pipeline *pipeline, const struct row *row)
 {
     if (pipeline->stats.rows)
         return;
-    pipeline->first_mono_ns = row->mono_ns;
-    pipeline->generation_ns = row->mono_ns;
+    if (!pipeline->begun) /* else restored in mid-drive, at a time before this row */
+        pipeline->first_mono_ns = pipeline->generation_ns = row->mono_ns;
     pipeline->checkpoint_ns = row->mono_ns;
     offset_put(pipeline, row->mono_ns, row->offset_ns);
     if (pipeline->engine && !pipeline->begun)
@@ -277,6 +277,7 @@ int pipeline_restore(struct pipeline *pipeline, int64_t at_ns, const uint8_t *st
         rc = engine_state_load(pipeline->engine, at_ns, state, size);
     if (pipeline->engine)
         engine_begin(pipeline->engine, at_ns);
+    pipeline->first_mono_ns = pipeline->generation_ns = at_ns;
     pipeline->begun = true;
     return rc;
 }
@@ -295,13 +296,9 @@ static void checkpoint(struct pipeline *pipeline, int64_t mono_ns)
     if (!pipeline->engine || mono_ns < pipeline->checkpoint_ns)
         return;
     pipeline->checkpoint_ns = mono_ns + CHECKPOINT_NS;
-    size_t size = state_save(pipeline, mono_ns);
-    struct recorder_state *state = malloc(sizeof *state + size);
+    struct recorder_state *state = state_copy(pipeline, mono_ns);
     if (!state)
         return; /* one place less where a clip could begin when the ring is short */
-    state->at_ns = mono_ns;
-    state->size = (uint32_t)size;
-    memcpy(state->bytes, pipeline->state, size);
     if (!command_put(pipeline,
                      &(struct recorder_command){ .kind = RECORDER_STATE, .state = state }))
         free(state);

@@ -166,14 +166,32 @@ static bool put_open(struct pipeline *pipeline, const struct pipeline_clip *clip
     return false;
 }
 
-static void put_extend(struct pipeline *pipeline, const struct pipeline_clip *clip)
+struct recorder_state *state_copy(struct pipeline *pipeline, int64_t at_ns)
+{
+    size_t size = state_save(pipeline, at_ns);
+    struct recorder_state *state = malloc(sizeof *state + size);
+
+    if (!state)
+        return NULL;
+    state->at_ns = at_ns;
+    state->size = (uint32_t)size;
+    if (size)
+        memcpy(state->bytes, pipeline->state, size);
+    return state;
+}
+
+static void put_extend(struct pipeline *pipeline, const struct pipeline_clip *clip,
+                       bool start_moved)
 {
     struct recorder_command command = { .kind = RECORDER_EXTEND,
                                         .clip = (uint8_t)(clip - pipeline->clips) };
 
     command.extend.start_ns = clip->start_ns;
     command.extend.end_ns = clip->end_ns;
-    (void)command_put(pipeline, &command); /* CLOSE says both again */
+    if (start_moved)
+        command.extend.state = state_copy(pipeline, clip->start_ns);
+    if (!command_put(pipeline, &command)) /* CLOSE says the end again */
+        free(command.extend.state);
     remember_window(pipeline, clip);
 }
 
@@ -385,12 +403,13 @@ static void join_clip(struct pipeline *pipeline, struct pipeline_clip *clip,
     }
     add_member(pipeline, clip, record, true);
     pipeline->stats.joins++;
-    if (start_ns < clip->start_ns) {
+    bool start_moved = start_ns < clip->start_ns;
+    if (start_moved) {
         clip->start_ns = start_ns;
         clip->cap_ns = add_ns(start_ns, pipeline->shaping.clip_max_ns);
     }
     clip->end_ns = members_end(clip);
-    put_extend(pipeline, clip);
+    put_extend(pipeline, clip, start_moved);
 }
 
 void clips_fire(struct pipeline *pipeline, struct event_record *record)
@@ -428,7 +447,7 @@ void clips_update(struct pipeline *pipeline, struct event_record *record)
         if (end_ns == clip->end_ns)
             continue;
         clip->end_ns = end_ns;
-        put_extend(pipeline, clip);
+        put_extend(pipeline, clip, false);
     }
 }
 
@@ -470,7 +489,7 @@ static void limit_clip(struct pipeline *pipeline, struct pipeline_clip *clip, in
         return;
     clip->limited = true;
     clip->end_ns = end_ns;
-    put_extend(pipeline, clip);
+    put_extend(pipeline, clip, false);
     continue_clip(pipeline, clip);
 }
 

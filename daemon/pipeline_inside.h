@@ -145,7 +145,10 @@ void clips_limit(struct pipeline *pipeline);
 void clips_finish(struct pipeline *pipeline);
 void clips_free(struct pipeline *pipeline);
 int64_t clips_next_due(const struct pipeline *pipeline);
+/* Saves into pipeline->state; 0 when there is none or it is too large. */
 size_t state_save(struct pipeline *pipeline, int64_t at_ns);
+/* The same on the heap, or NULL. */
+struct recorder_state *state_copy(struct pipeline *pipeline, int64_t at_ns);
 
 /* pipeline.c */
 bool command_put(struct pipeline *pipeline, const struct recorder_command *command);

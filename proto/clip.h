@@ -153,6 +153,12 @@ struct clip_manifest {
     uint8_t pack_sha256[SHA256_BYTES], shaping_sha256[SHA256_BYTES];
     const struct clip_dbc *dbcs; /* of the generations used after the first too */
     uint32_t dbc_count;
+    /* Where the window begins, when a later event moved that before the header's start_ns: header
+     * and seed record were written by then. */
+    const uint8_t *early_state; /* life-cycles at start_ns */
+    uint32_t early_state_bytes;
+    const uint8_t *early_seed;  /* a whole seed record: clip_seed_decode; 0 bytes: header and seed hold */
+    uint32_t early_seed_bytes;
     void *owned;
 };
 

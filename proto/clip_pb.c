@@ -69,6 +69,7 @@ static bool manifest_fits(const struct clip_manifest *m)
         m->completeness.source_count > SOURCES_MAX ||
         !text_fits(m->completeness.clock_quality, CLIP_LABEL_MAX) ||
         !text_fits(m->end_detail, CLIP_TEXT_MAX) || !text_fits(m->clock.source, CLIP_LABEL_MAX) ||
+        m->early_state_bytes > CLIP_STATE_BYTES_MAX || m->early_seed_bytes > CLIP_SEED_BYTES_MAX ||
         !dbcs_fit(m->dbcs, m->dbc_count))
         return false;
     for (uint32_t i = 0; i < m->event_count; i++)
@@ -264,6 +265,8 @@ static void fill_manifest(Roadloop__Manifest *m, const struct clip_manifest *fro
         m->continues_id = bytes_of(from->continues_id, CLIP_ID_BYTES);
     m->pack_sha256 = hash_of(from->pack_sha256, SHA256_BYTES);
     m->shaping_sha256 = hash_of(from->shaping_sha256, SHA256_BYTES);
+    m->early_state = bytes_of(from->early_state, from->early_state_bytes);
+    m->early_seed = bytes_of(from->early_seed, from->early_seed_bytes);
 }
 
 int64_t clip_pb_manifest_pack(const struct clip_manifest *manifest, uint8_t *out, size_t size)
@@ -566,6 +569,10 @@ static bool get_manifest_values(const Roadloop__Manifest *m, struct clip_manifes
                                       : (enum clip_end)m->end;
     to->end_detail = m->end_detail;
     to->continues = m->continues_id.len > 0;
+    to->early_state = m->early_state.data;
+    to->early_state_bytes = (uint32_t)m->early_state.len;
+    to->early_seed = m->early_seed.data;
+    to->early_seed_bytes = (uint32_t)m->early_seed.len;
     return get_bytes(m->clip_id, CLIP_ID_BYTES, false, to->clip_id) &&
            get_bytes(m->body_sha256, SHA256_BYTES, false, to->body_sha256) &&
            get_bytes(m->continues_id, CLIP_ID_BYTES, true, to->continues_id) &&

@@ -25,6 +25,9 @@ void recorder_command_deinit(struct recorder_command *command)
     case RECORDER_STATE:
         free(command->state);
         break;
+    case RECORDER_EXTEND:
+        free(command->extend.state);
+        break;
     case RECORDER_OPEN:
         if (command->open)
             clip_header_deinit(&command->open->header);
@@ -301,7 +304,7 @@ static int put_clip(struct recorder *recorder, struct recorder_command *command)
     if (command->kind == RECORDER_OPEN)
         clip_open(recorder, command->clip, command->open);
     else if (command->kind == RECORDER_EXTEND)
-        clip_extend(recorder, command->clip, command->extend.start_ns, command->extend.end_ns);
+        clip_extend(recorder, command->clip, command);
     else if (command->kind == RECORDER_SEAL)
         clip_seal(recorder, command->clip, command->close);
     else

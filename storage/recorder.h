@@ -83,6 +83,7 @@ struct recorder_command {
         struct recorder_close *close; /* SEAL too: manifest of segment 0 */
         struct {
             int64_t start_ns, end_ns;
+            struct recorder_state *state; /* life-cycles at an earlier start_ns; NULL: not moved */
         } extend;
         struct {
             enum recorder_loss_kind kind;

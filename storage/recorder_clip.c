@@ -35,6 +35,8 @@ void clip_free(struct clip_slot *slot)
     struct sha256 *sha = slot->sha;
 
     drop_held(slot);
+    free(slot->early_state);
+    free(slot->early_seed);
     if (slot->used)
         clip_header_deinit(&slot->header);
     memset(slot, 0, sizeof *slot);
@@ -347,6 +349,14 @@ static void fill_manifest(const struct recorder *recorder, struct clip_slot *slo
     if (manifest->start_ns < slot->start_ns)
         manifest->start_ns = slot->start_ns;
     fill_completeness(recorder, slot, manifest);
+    if (slot->early_seed) {
+        manifest->early_seed = slot->early_seed;
+        manifest->early_seed_bytes = (uint32_t)slot->early_seed_bytes;
+    }
+    if (slot->early_seed && slot->early_state) {
+        manifest->early_state = slot->early_state->bytes;
+        manifest->early_state_bytes = slot->early_state->size;
+    }
     if (slot->truncated) {
         manifest->end = CLIP_END_TRUNCATED;
         manifest->end_detail = slot->truncated_by;
@@ -425,32 +435,93 @@ void clip_open(struct recorder *recorder, uint8_t index, struct recorder_open *o
         clip_offer(recorder, slot, ring_block(recorder, i));
 }
 
-/* The window begins earlier: what the ring still has of [start, old start) and was passed over is
- * appended. Later rows follow by the new window. */
-static void extend_back(struct recorder *recorder, struct clip_slot *slot, int64_t start_ns)
+/* A copy of the state that the scratch holds. */
+static struct recorder_state *keep_state(const struct recorder *recorder, int64_t at_ns,
+                                         size_t size)
 {
-    int64_t reach_ns = ring_reach(recorder);
+    struct recorder_state *state = malloc(sizeof *state + size);
 
-    if (start_ns < reach_ns) {
-        slot->pre_truncated = true;
-        start_ns = reach_ns;
-    }
-    if (start_ns >= slot->start_ns)
+    if (!state)
+        return NULL;
+    state->at_ns = at_ns;
+    state->size = (uint32_t)size;
+    memcpy(state->bytes, recorder->state_scratch, size);
+    return state;
+}
+
+/* Seeds and states of the new start go into the manifest: header and seed are written already.
+ * Without memory for them a replay begins at the old start. */
+static void keep_early(struct recorder *recorder, struct clip_slot *slot,
+                       struct recorder_state *state)
+{
+    struct clip_header place = { 0 };
+    uint32_t count;
+
+    free(slot->early_state);
+    free(slot->early_seed);
+    slot->early_state = state;
+    slot->early_seed = NULL;
+    slot->early_seed_bytes = 0;
+    if (ring_place(recorder, slot->start_ns, &place))
         return;
+    const struct row *rows = seeds_cut_take(&recorder->seeds, &count);
+    int64_t room = clip_seed_encode(rows, count, NULL, 0);
+    uint8_t *seed = room < 0 ? NULL : malloc((size_t)room);
+    int64_t size = seed ? clip_seed_encode(rows, count, seed, (size_t)room) : -1;
+    if (size < 0) {
+        free(seed);
+        return;
+    }
+    slot->early_seed = seed;
+    slot->early_seed_bytes = (size_t)size;
+}
+
+/* Where the window can begin: at start_ns, or at a checkpoint after it where the ring does not reach
+ * back; *state is then replaced. */
+static int64_t reachable_start(struct recorder *recorder, struct clip_slot *slot, int64_t start_ns,
+                               struct recorder_state **state)
+{
+    int64_t reach_ns = ring_reach(recorder), at_ns;
+    size_t size;
+
+    if (start_ns >= reach_ns)
+        return start_ns;
+    slot->pre_truncated = true;
+    free(*state);
+    *state = NULL;
+    if (ring_state(recorder, reach_ns, &at_ns, &size) != 1)
+        return reach_ns;
+    *state = keep_state(recorder, at_ns, size);
+    return at_ns;
+}
+
+/* The window begins earlier: what the ring still has of [start, old start) and was passed over is
+ * appended. Later rows follow by the new window. Takes the state over. */
+static void extend_back(struct recorder *recorder, struct clip_slot *slot, int64_t start_ns,
+                        struct recorder_state *state)
+{
+    if (start_ns < slot->start_ns)
+        start_ns = reachable_start(recorder, slot, start_ns, &state);
+    if (start_ns >= slot->start_ns) {
+        free(state);
+        return;
+    }
     struct cut cut = { start_ns, slot->start_ns - 1, 0, slot->sent_step };
     for (size_t i = 0; i < recorder->ring_count; i++)
         cut_block(recorder, slot, ring_block(recorder, i), &cut);
     if (recorder->open.begun && recorder->open.span.first_step < slot->sent_step)
         cut_open(recorder, slot, &cut);
     slot->start_ns = start_ns;
+    keep_early(recorder, slot, state);
 }
 
-void clip_extend(struct recorder *recorder, uint8_t index, int64_t start_ns, int64_t end_ns)
+void clip_extend(struct recorder *recorder, uint8_t index, struct recorder_command *command)
 {
     struct clip_slot *slot = &recorder->slots[index];
 
-    extend_back(recorder, slot, start_ns);
-    slot->end_ns = end_ns;
+    extend_back(recorder, slot, command->extend.start_ns, command->extend.state);
+    command->extend.state = NULL; /* taken */
+    slot->end_ns = command->extend.end_ns;
     consider_held(recorder, slot, false);
 }
 

@@ -48,6 +48,9 @@ struct clip_slot {
     struct block_counts counts;    /* of the segment */
     bool any_row;
     uint64_t first_step, last_step; /* of the rows sent in this segment */
+    struct recorder_state *early_state; /* where the window begins, when it moved */
+    uint8_t *early_seed;
+    size_t early_seed_bytes;
     struct recorder_block **held;  /* HELD_BLOCKS_MAX; oldest first, all not yet considered */
     uint32_t held_count;
     size_t held_bytes;
@@ -108,7 +111,7 @@ int ring_state(struct recorder *recorder, int64_t from_ns, int64_t *ret_at_ns, s
 
 /* recorder_clip.c */
 void clip_open(struct recorder *recorder, uint8_t slot, struct recorder_open *open);
-void clip_extend(struct recorder *recorder, uint8_t slot, int64_t start_ns, int64_t end_ns);
+void clip_extend(struct recorder *recorder, uint8_t slot, struct recorder_command *command);
 void clip_seal(struct recorder *recorder, uint8_t slot, struct recorder_close *close);
 void clip_close(struct recorder *recorder, uint8_t slot, struct recorder_close *close);
 /* A group closed and stands in the ring. */
