@@ -213,6 +213,7 @@ TESTS = \
 	test_mcap_conformance \
 	test_kafka \
 	test_wire \
+	test_clipstore \
 	test_pipeline \
 	test_recorder \
 	test_session \

@@ -449,9 +449,10 @@ static int read_header(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BY
     int fd = io->ops->open(io->context, path);
     while (buffer && fd >= 0 && rc == 0) {
         int64_t got = io->ops->read(io->context, fd, buffer, READ_BYTES, at);
-        if (got <= 0 || clip_reader_put(reader, buffer, (size_t)got) < got)
+        int64_t taken = got > 0 ? clip_reader_put(reader, buffer, (size_t)got) : -1;
+        if (taken <= 0)
             break;
-        at += (uint64_t)got;
+        at += (uint64_t)taken; /* it takes no more than a record needs */
         rc = clip_reader_next(reader, &item, NULL);
     }
     if (fd >= 0)

@@ -1,0 +1,728 @@
+/* The clip store on a file system in memory: every operation fails once, the power goes after every
+ * operation, and after each the store is opened again and has to keep G1 (no sealed clip is lost
+ * unless a row says why) and G3 (the books close). Planted faults show that the harness would see a
+ * store that does not. */
+#include "storage/clipstore.h"
+
+#include "tests/memfs.h"
+#include "tests/segments.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#define CLIPS 3
+#define S NS_PER_S
+
+/* What a run was told is sealed. */
+struct acked {
+    uint8_t clip_id[CLIP_ID_BYTES];
+    unsigned segments;
+    uint8_t sha256[SEGMENTS_MAX][SHA256_BYTES];
+};
+
+struct world {
+    struct memfs fs;
+    struct clipstore *store;
+    struct clipstore_config config;
+    struct acked acked[16];
+    unsigned acked_count;
+    int64_t now_ns;
+};
+
+static struct made made[CLIPS][SEGMENTS_MAX]; /* clip 1 is of the crash class: two segments */
+
+static unsigned segments_of(unsigned clip) { return clip == 1 ? 2 : 1; }
+
+static int make_all(void **state)
+{
+    (void)state;
+    for (unsigned clip = 0; clip < CLIPS; clip++)
+        for (unsigned s = 0; s < segments_of(clip); s++) {
+            const struct made_config config = { .ordinal = clip, .priority = clip == 1 ? 9 : 3,
+                                                .segment = s, .segments = segments_of(clip),
+                                                .groups = 2, .seed = s };
+            made_open(&made[clip][s], &config);
+        }
+    return 0;
+}
+
+static int free_all(void **state)
+{
+    (void)state;
+    for (unsigned clip = 0; clip < CLIPS; clip++)
+        for (unsigned s = 0; s < SEGMENTS_MAX; s++)
+            made_close(&made[clip][s]);
+    return 0;
+}
+
+static struct world *world_open(int64_t quota_bytes)
+{
+    struct world *w = calloc(1, sizeof *w);
+
+    memfs_init(&w->fs);
+    w->config = (struct clipstore_config){ .dir = "/s", .io = { &memfs_ops, &w->fs },
+                                           .db_vfs = "memfs", .chunk_bytes = 4096,
+                                           .quota_bytes = quota_bytes };
+    return w;
+}
+
+static void world_close(struct world *w)
+{
+    clipstore_close(w->store);
+    memfs_deinit(&w->fs);
+    free(w);
+}
+
+static int open_store(struct world *w)
+{
+    struct err err = { 0 };
+    int rc = clipstore_open(&w->config, w->now_ns, &err, &w->store);
+
+    if (rc)
+        w->store = NULL;
+    return rc;
+}
+
+static void close_store(struct world *w)
+{
+    clipstore_close(w->store);
+    w->store = NULL;
+}
+
+static void note_sealed(struct world *w, const struct made *m)
+{
+    struct acked *a = NULL;
+
+    for (unsigned i = 0; i < w->acked_count; i++)
+        if (!memcmp(w->acked[i].clip_id, m->header.clip_id, CLIP_ID_BYTES))
+            a = &w->acked[i];
+    if (!a) {
+        a = &w->acked[w->acked_count++];
+        memcpy(a->clip_id, m->header.clip_id, CLIP_ID_BYTES);
+    }
+    memcpy(a->sha256[a->segments++], m->sha256, SHA256_BYTES);
+}
+
+static int put_segment(struct world *w, const struct made *m)
+{
+    for (unsigned n = 0; n < m->groups + 2; n++) {
+        struct recorder_piece piece = made_piece(m, n);
+        int rc = clipstore_put(w->store, &piece, w->now_ns);
+        if (rc)
+            return rc;
+    }
+    note_sealed(w, m);
+    return 0;
+}
+
+/* As the uploader would: sent, acked, and a receipt with the SHA-256 of our own manifest-final. */
+static void deliver(struct world *w, const struct job *job)
+{
+    struct wire_value value = { .kind = WIRE_FINAL };
+    struct outcome outcome = { .kind = OUTCOME_SENT };
+    uint8_t bytes[ENVELOPE_BYTES_MAX];
+
+    value.final = job->final;
+    int size = wire_encode(&value, bytes, sizeof bytes, NULL);
+    assert_true(size > 0);
+    memcpy(outcome.clip_id, job->final.about.clip_id, CLIP_ID_BYTES);
+    sha256_of(bytes, (size_t)size, outcome.sha256);
+    for (outcome.kind = OUTCOME_SENT; outcome.kind <= OUTCOME_RECEIPTED; outcome.kind++)
+        clipstore_outcome(w->store, &outcome, w->now_ns);
+}
+
+static void turns(struct world *w)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        w->now_ns += 2 * S;
+        (void)clipstore_turn(w->store, w->now_ns);
+    }
+}
+
+/* Everything a store does in its life; goes on after errors, as the daemon does. */
+static void live(struct world *w)
+{
+    struct job job;
+
+    if (open_store(w) != 0)
+        return;
+    for (unsigned clip = 0; clip < CLIPS; clip++) {
+        for (unsigned s = 0; s < segments_of(clip); s++)
+            if (put_segment(w, &made[clip][s]) != 0)
+                break;
+        if (clip == 1 && clipstore_next_job(w->store, &job) == 1 &&
+            job.sealed == job.final.about.segments)
+            deliver(w, &job);
+        turns(w);
+    }
+    close_store(w);
+}
+
+/* ---- Invariants ---- */
+
+/* A NULL or what is wrong with one clip that was sealed. */
+static const char *clip_problem(struct world *w, const struct acked *a)
+{
+    struct outbox_clip clip;
+    char hex[CLIP_ID_HEX], path[MEMFS_PATH];
+    uint8_t digest[SHA256_BYTES];
+
+    if (clipstore_find(w->store, a->clip_id, &clip) != 1)
+        return "a sealed clip has no row";
+    if (clip.state == OUTBOX_EVICTED && strncmp(clip.reason, "quota", 5))
+        return "a sealed clip is lost";
+    if (clip.state >= OUTBOX_RECEIPTED && clip.state != OUTBOX_PARKED)
+        return NULL; /* its bytes may be gone */
+    if (clip.state == OUTBOX_PARKED)
+        return "a sealed clip is parked";
+    hex_from(a->clip_id, CLIP_ID_BYTES, hex);
+    for (unsigned s = 0; s < a->segments; s++) {
+        (void)snprintf(path, sizeof path, "/s/clips/%s-%u.rlc", hex, s);
+        int at = memfs_find(&w->fs.now, path);
+        if (at < 0)
+            return "a sealed segment has no file";
+        const struct memnode *node = &w->fs.nodes[w->fs.now.items[at].node];
+        sha256_of(node->data, node->size, digest);
+        if (memcmp(digest, a->sha256[s], SHA256_BYTES))
+            return "a sealed segment has other bytes";
+    }
+    return clip.sealed == clip.final.about.segments ? NULL : "a clip lacks its last segment";
+}
+
+static const char *problem(struct world *w)
+{
+    struct outbox_books books;
+    struct clipstore_stats stats;
+
+    if (open_store(w) != 0)
+        return "the store does not open";
+    if (clipstore_books(w->store, &books) != 0 || !outbox_books_close(&books))
+        return "the books do not close";
+    clipstore_stats(w->store, &stats);
+    if (stats.quarantined || stats.rebuilt)
+        return "something had to be quarantined";
+    for (unsigned i = 0; i < w->acked_count; i++) {
+        const char *text = clip_problem(w, &w->acked[i]);
+        if (text)
+            return text;
+    }
+    close_store(w); /* a second opening finds nothing to do */
+    if (open_store(w) != 0)
+        return "the store does not open twice";
+    clipstore_stats(w->store, &stats);
+    if (stats.adopted || stats.interrupted || stats.lost)
+        return "recovery is not idempotent";
+    return NULL;
+}
+
+/* ---- Tests ---- */
+
+static void test_life_without_faults(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct outbox_books books;
+    struct clipstore_stats stats;
+
+    (void)state;
+    live(w);
+    assert_int_equal(w->acked_count, CLIPS);
+    assert_null(problem(w));
+    assert_int_equal(clipstore_books(w->store, &books), 0);
+    assert_int_equal(books.sealed, CLIPS);
+    assert_int_equal(books.delivered, 1);
+    assert_int_equal(books.pending, CLIPS - 1);
+    clipstore_stats(w->store, &stats);
+    assert_int_equal(stats.disk_bytes, (int64_t)(made[1][0].size + made[1][1].size + made[2][0].size +
+                                                 made[0][0].size) -
+                                           (int64_t)(made[1][0].size + made[1][1].size));
+    world_close(w);
+}
+
+/* At most 4 syncs a segment, SQLite's counted in. */
+static void test_syncs_of_a_segment(void **state)
+{
+    struct world *w = world_open(1 << 20);
+
+    (void)state;
+    assert_int_equal(open_store(w), 0);
+    for (unsigned clip = 0; clip < CLIPS; clip++)
+        for (unsigned s = 0; s < segments_of(clip); s++) {
+            uint64_t before = w->fs.syncs;
+            assert_int_equal(put_segment(w, &made[clip][s]), 0);
+            print_message("segment %u.%u: %u syncs\n", clip, s, (unsigned)(w->fs.syncs - before));
+            assert_in_range(w->fs.syncs - before, 3, 4);
+        }
+    world_close(w);
+}
+
+/* Later states are committed together: a burst of outcomes costs one sync. */
+static void test_later_states_are_grouped(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct job job;
+
+    (void)state;
+    assert_int_equal(open_store(w), 0);
+    for (unsigned clip = 0; clip < CLIPS; clip++)
+        for (unsigned s = 0; s < segments_of(clip); s++)
+            assert_int_equal(put_segment(w, &made[clip][s]), 0);
+    uint64_t before = w->fs.syncs;
+    while (clipstore_next_job(w->store, &job) == 1)
+        deliver(w, &job);
+    assert_int_equal(w->fs.syncs, before);
+    turns(w);
+    assert_in_range(w->fs.syncs - before, 1, 4); /* states, removals, one checkpoint at most */
+    world_close(w);
+}
+
+static void fail_each(int fail_with, unsigned *ret_runs)
+{
+    for (uint64_t n = 1;; n++) {
+        struct world *w = world_open(1 << 20);
+        w->fs.fail_at = n;
+        w->fs.fail_with = fail_with;
+        live(w);
+        bool untouched = w->fs.ops < n;
+        w->fs.fail_at = 0;
+        const char *text = problem(w);
+        if (text)
+            fail_msg("operation %u failing with errno %d: %s", (unsigned)n, fail_with, text);
+        world_close(w);
+        if (untouched)
+            break;
+        ++*ret_runs;
+    }
+}
+
+static void test_each_operation_fails_once(void **state)
+{
+    unsigned runs = 0;
+
+    (void)state;
+    fail_each(EIO, &runs);
+    fail_each(ENOSPC, &runs);
+    assert_true(runs > 100);
+    print_message("%u runs, each with one failing operation\n", runs);
+}
+
+/* The number of crash points that end in a problem. */
+static unsigned crash_each(int64_t quota_bytes, void (*plant)(struct world *w), unsigned *ret_runs,
+                           const char **ret_text)
+{
+    unsigned bad = 0;
+
+    for (uint64_t n = 1;; n++) {
+        bool reached = false;
+        for (uint32_t mode = 0; mode < 5; mode++) {
+            struct world *w = world_open(quota_bytes);
+            if (plant)
+                plant(w);
+            w->fs.crash_at = n;
+            live(w);
+            reached = w->fs.dead;
+            w->fs.lie_sync = w->fs.lie_dir = w->fs.lie_db = false;
+            memfs_lose(&w->fs, mode < 2 ? (enum memfs_loss)mode : MEMFS_RANDOM,
+                       mode * 1000003u + (uint32_t)n);
+            const char *text = reached ? problem(w) : NULL;
+            if (text) {
+                bad++;
+                *ret_text = text;
+                if (!plant)
+                    print_message("crash at %u, mode %u: %s\n", (unsigned)n, mode, text);
+            }
+            world_close(w);
+            *ret_runs += reached;
+        }
+        if (!reached)
+            return bad;
+    }
+}
+
+static void test_power_loss_after_each_operation(void **state)
+{
+    unsigned runs = 0;
+    const char *text = NULL;
+
+    (void)state;
+    assert_int_equal(crash_each(1 << 20, NULL, &runs, &text), 0);
+    print_message("%u power losses\n", runs);
+    assert_true(runs > 300);
+}
+
+static void test_power_loss_while_evicting(void **state)
+{
+    unsigned runs = 0;
+    const char *text = NULL;
+    int64_t quota = (int64_t)(made[1][0].size + made[1][1].size + made[2][0].size / 2);
+
+    (void)state;
+    assert_int_equal(crash_each(quota < 65536 ? 65536 : quota, NULL, &runs, &text), 0);
+}
+
+static void plant_no_data_sync(struct world *w) { w->fs.lie_sync = true; }
+static void plant_no_dir_sync(struct world *w) { w->fs.lie_dir = true; }
+static void plant_no_db_sync(struct world *w) { w->fs.lie_db = true; }
+
+/* Negative controls: a harness that finds nothing with these proves nothing. */
+static void test_planted_faults_are_caught(void **state)
+{
+    static const struct {
+        const char *name;
+        void (*plant)(struct world *w);
+    } faults[] = { { "no fdatasync of segments", plant_no_data_sync },
+                   { "no fsync of folders", plant_no_dir_sync },
+                   { "no sync of the database", plant_no_db_sync } };
+    (void)state;
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        unsigned runs = 0;
+        const char *text = NULL;
+        unsigned bad = crash_each(1 << 20, faults[i].plant, &runs, &text);
+        print_message("%s: caught in %u of %u power losses (%s)\n", faults[i].name, bad, runs,
+                      text ? text : "never");
+        assert_true(bad > 0);
+    }
+}
+
+/* ---- Recovery of torn and damaged things ---- */
+
+static void path_of(const struct made *m, const char *extension, char path[MEMFS_PATH])
+{
+    char hex[CLIP_ID_HEX];
+
+    hex_from(m->header.clip_id, CLIP_ID_BYTES, hex);
+    (void)snprintf(path, MEMFS_PATH, "/s/clips/%s-%u%s", hex, m->header.segment, extension);
+}
+
+static void plant_file(struct world *w, const struct made *m, const char *extension, size_t size)
+{
+    char path[MEMFS_PATH];
+
+    path_of(m, extension, path);
+    int fd = memfs_create(&w->fs, path);
+    assert_true(fd >= 0);
+    assert_int_equal(memfs_write(&w->fs, fd, m->bytes, size), 0);
+}
+
+/* A torn segment is kept up to its last whole group and closed `interrupted`, at every cut. */
+static void test_torn_segments_are_closed(void **state)
+{
+    const struct made *m = &made[0][0];
+
+    (void)state;
+    for (size_t cut = 0; cut <= m->size; cut += cut > m->head_size + 40 && cut + 200 < m->size ? 97
+                                                                                              : 1) {
+        struct world *w = world_open(1 << 20);
+        struct outbox_clip clip;
+        struct clipstore_stats stats;
+        plant_file(w, m, ".open", cut);
+        assert_int_equal(open_store(w), 0);
+        clipstore_stats(w->store, &stats);
+        int found = clipstore_find(w->store, m->header.clip_id, &clip);
+        assert_int_equal(found + (int)stats.torn_removed, 1); /* kept or nothing to keep */
+        assert_int_equal(stats.interrupted, found && cut < m->size);
+        if (cut >= m->head_size)
+            assert_int_equal(found, 1);
+        if (cut == m->size)
+            assert_memory_equal(clip.final.segments[0].sha256, m->sha256, SHA256_BYTES);
+        close_store(w);
+        assert_null(problem(w));
+        world_close(w);
+    }
+}
+
+/* A lone pre-roll gets a segment 1 without groups, so that the clip is whole and can be sent. */
+static void test_lone_pre_roll_is_finished(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct outbox_clip clip;
+
+    (void)state;
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(put_segment(w, &made[1][0]), 0);
+    close_store(w);
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(clipstore_find(w->store, made[1][0].header.clip_id, &clip), 1);
+    assert_int_equal(clip.sealed, 2);
+    assert_memory_equal(clip.final.segments[0].sha256, made[1][0].sha256, SHA256_BYTES);
+    world_close(w);
+}
+
+static void smash(struct world *w, const char *path, size_t at)
+{
+    int name = memfs_find(&w->fs.now, path);
+
+    assert_true(name >= 0);
+    struct memnode *node = &w->fs.nodes[w->fs.now.items[name].node];
+    assert_true(at < node->size);
+    for (size_t i = at; i < node->size && i < at + 4096; i++)
+        node->data[i] ^= 0x5a;
+}
+
+/* The database is rebuilt from the segments: broken header, broken page, gone. */
+static void test_database_is_rebuilt(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < 3; way++) {
+        struct world *w = world_open(1 << 20);
+        struct outbox_books books;
+        struct clipstore_stats stats;
+        assert_int_equal(open_store(w), 0);
+        for (unsigned clip = 0; clip < CLIPS; clip++)
+            for (unsigned s = 0; s < segments_of(clip); s++)
+                assert_int_equal(put_segment(w, &made[clip][s]), 0);
+        close_store(w);
+        if (way == 2)
+            assert_int_equal(memfs_unlink(&w->fs, "/s/outbox.db"), 0);
+        else
+            smash(w, "/s/outbox.db", way == 0 ? 0 : 4096);
+        assert_int_equal(open_store(w), 0);
+        clipstore_stats(w->store, &stats);
+        assert_int_equal(stats.adopted, 4);
+        assert_int_equal(stats.rebuilt, way < 2);
+        assert_int_equal(clipstore_books(w->store, &books), 0);
+        assert_true(outbox_books_close(&books));
+        assert_int_equal(books.pending, CLIPS);
+        for (unsigned i = 0; i < w->acked_count; i++)
+            assert_null(clip_problem(w, &w->acked[i]));
+        if (way < 2)
+            assert_true(memfs_find(&w->fs.now, "/s/outbox.db.quarantine-1") >= 0);
+        world_close(w);
+    }
+}
+
+/* A damaged orphan is set aside, a foreign file left alone; neighbours are unaffected. */
+static void test_damaged_files_are_set_aside(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct clipstore_stats stats;
+    char path[MEMFS_PATH];
+
+    (void)state;
+    plant_file(w, &made[0][0], ".rlc", made[0][0].size);
+    plant_file(w, &made[2][0], ".rlc", made[2][0].size);
+    plant_file(w, &made[1][1], ".rlc", made[1][1].size); /* segment 1 without segment 0 */
+    assert_true(memfs_create(&w->fs, "/s/clips/notes.txt") >= 0);
+    path_of(&made[0][0], ".rlc", path);
+    smash(w, path, made[0][0].head_size + 100);
+    assert_int_equal(open_store(w), 0);
+    clipstore_stats(w->store, &stats);
+    assert_int_equal(stats.adopted, 1);
+    assert_int_equal(stats.quarantined, 2);
+    assert_int_equal(stats.foreign, 1);
+    path_of(&made[0][0], ".bad", path);
+    assert_true(memfs_find(&w->fs.now, path) >= 0);
+    world_close(w);
+}
+
+/* ---- Quota ---- */
+
+static void test_quota_evicts_by_priority_then_age(void **state)
+{
+    struct made clips[6];
+    struct world *w;
+    struct outbox_clip clip;
+    struct outbox_books books;
+    static const uint8_t priorities[6] = { 5, 2, 2, 7, 4, 1 };
+    static const enum outbox_state want[6] = { OUTBOX_SEALED, OUTBOX_EVICTED, OUTBOX_EVICTED,
+                                               OUTBOX_SEALED, OUTBOX_SEALED, 0 };
+    (void)state;
+    for (unsigned i = 0; i < 6; i++) {
+        const struct made_config config = { .ordinal = 100 + i, .priority = priorities[i],
+                                            .segments = 1, .groups = 4 };
+        made_open(&clips[i], &config);
+    }
+    w = world_open((int64_t)clips[0].size * 7 / 2); /* three fit */
+    assert_true(w->config.quota_bytes >= 65536);
+    assert_int_equal(open_store(w), 0);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(put_segment(w, &clips[i]), 0);
+    /* All that could go is more important: the newcomer is refused, and counted. */
+    assert_int_equal(put_segment(w, &clips[5]), -ENOSPC);
+    struct recorder_piece late = made_piece(&clips[5], 3);
+    assert_int_equal(clipstore_put(w->store, &late, 0), -ECANCELED);
+    for (unsigned i = 0; i < 6; i++) {
+        int found = clipstore_find(w->store, clips[i].header.clip_id, &clip);
+        assert_int_equal(found, want[i] != 0);
+        if (found)
+            assert_int_equal(clip.state, want[i]);
+    }
+    struct clipstore_stats stats;
+    clipstore_stats(w->store, &stats);
+    assert_int_equal(stats.clips_failed[CLIPSTORE_FAIL_QUOTA], 1);
+    assert_int_equal(stats.evicted_now, 2);
+    assert_true(stats.disk_bytes <= w->config.quota_bytes);
+    assert_int_equal(clipstore_books(w->store, &books), 0);
+    assert_true(outbox_books_close(&books));
+    assert_int_equal(books.evicted, 2);
+    for (unsigned i = 0; i < 6; i++)
+        made_close(&clips[i]);
+    world_close(w);
+}
+
+/* What the broker has goes before what nobody has; what is in flight stays. */
+static void test_quota_spares_what_is_in_flight(void **state)
+{
+    struct made clips[4];
+    struct world *w;
+    struct outbox_clip clip;
+    struct job job;
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        const struct made_config config = { .ordinal = 200 + i, .priority = (uint8_t)(i == 0 ? 8 : 3),
+                                            .segments = 1, .groups = 4 };
+        made_open(&clips[i], &config);
+    }
+    w = world_open((int64_t)clips[0].size * 7 / 2);
+    assert_int_equal(open_store(w), 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(put_segment(w, &clips[i]), 0);
+    struct outcome outcome = { .kind = OUTCOME_SENT };
+    for (unsigned i = 0; i < 2; i++) { /* clip 0 acked, clip 1 in flight */
+        assert_int_equal(clipstore_next_job(w->store, &job), 1);
+        assert_memory_equal(job.final.about.clip_id, clips[i].header.clip_id, CLIP_ID_BYTES);
+        memcpy(outcome.clip_id, clips[i].header.clip_id, CLIP_ID_BYTES);
+        outcome.kind = OUTCOME_SENT;
+        clipstore_outcome(w->store, &outcome, 0);
+    }
+    memcpy(outcome.clip_id, clips[0].header.clip_id, CLIP_ID_BYTES);
+    outcome.kind = OUTCOME_ACKED;
+    clipstore_outcome(w->store, &outcome, 0);
+    assert_int_equal(put_segment(w, &clips[3]), 0);
+    static const enum outbox_state want[4] = { OUTBOX_EVICTED, OUTBOX_SENT, OUTBOX_SEALED,
+                                               OUTBOX_SEALED };
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(clipstore_find(w->store, clips[i].header.clip_id, &clip), 1);
+        assert_int_equal(clip.state, want[i]);
+    }
+    assert_int_equal(clipstore_next_job(w->store, &job), 1);
+    assert_int_equal(job.kind, JOB_CANCEL); /* the uploader would have asked about it */
+    for (unsigned i = 0; i < 4; i++)
+        made_close(&clips[i]);
+    world_close(w);
+}
+
+/* Flash writes: a day's budget stops ordinary clips, a crash may borrow half a day. */
+static void test_flash_budget(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct clipstore_stats stats;
+
+    (void)state;
+    w->config.flash_bytes_per_day = 30000;
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(put_segment(w, &made[0][0]), 0);
+    clipstore_stats(w->store, &stats);
+    while (stats.flash_credit_bytes > 0) { /* commits cost too */
+        clipstore_outcome(w->store, &(struct outcome){ .kind = OUTCOME_OFFSET }, w->now_ns);
+        turns(w);
+        clipstore_stats(w->store, &stats);
+        w->now_ns = 0;
+    }
+    assert_int_equal(put_segment(w, &made[2][0]), -EDQUOT);
+    assert_int_equal(put_segment(w, &made[1][0]), 0); /* priority 9 */
+    close_store(w);
+    assert_int_equal(open_store(w), 0); /* a restart gives no new credit */
+    clipstore_stats(w->store, &stats);
+    assert_true(stats.flash_credit_bytes < 0);
+    world_close(w);
+}
+
+/* ---- Jobs and outcomes ---- */
+
+static void test_receipt_of_another_hash_deletes_nothing(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct outbox_clip clip;
+    struct job job;
+
+    (void)state;
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(put_segment(w, &made[0][0]), 0);
+    assert_int_equal(clipstore_next_job(w->store, &job), 1);
+    assert_int_equal(job.artifact_count, 2); /* pack and database */
+    struct outcome outcome = { .kind = OUTCOME_RECEIPTED };
+    memcpy(outcome.clip_id, job.final.about.clip_id, CLIP_ID_BYTES);
+    clipstore_outcome(w->store, &outcome, 0);
+    turns(w);
+    assert_int_equal(clipstore_find(w->store, outcome.clip_id, &clip), 1);
+    assert_int_equal(clip.state, OUTBOX_SEALED);
+    assert_true(clip.on_disk);
+    world_close(w);
+}
+
+static void test_asked_for_what_is_gone(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct outcome outcome = { .kind = OUTCOME_UNKNOWN, .ask = 3, .pseudonym = "car-1" };
+    struct job job;
+
+    (void)state;
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(put_segment(w, &made[0][0]), 0);
+    memcpy(outcome.clip_id, made[0][0].header.clip_id, CLIP_ID_BYTES);
+    clipstore_outcome(w->store, &outcome, 0); /* still pending: it will be sent */
+    assert_int_equal(clipstore_next_job(w->store, &job), 1);
+    assert_int_equal(job.kind, JOB_CLIP);
+    assert_int_equal(clipstore_drop(w->store, outcome.clip_id, OUTBOX_ERASED, "consent"), 0);
+    assert_int_equal(clipstore_next_job(w->store, &job), 1);
+    assert_int_equal(job.kind, JOB_CANCEL);
+    clipstore_outcome(w->store, &outcome, 0);
+    assert_int_equal(clipstore_next_job(w->store, &job), 1);
+    assert_int_equal(job.kind, JOB_GONE);
+    assert_int_equal(job.gone, WIRE_GONE_ERASED);
+    assert_int_equal(job.gone_ask, 3);
+    world_close(w);
+}
+
+static void test_parked_clip_waits_for_a_person(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct outcome outcome = { .kind = OUTCOME_PARKED, .reason = "too large" };
+    struct outbox_clip clip;
+    struct job job;
+
+    (void)state;
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(put_segment(w, &made[0][0]), 0);
+    assert_int_equal(put_segment(w, &made[2][0]), 0);
+    assert_int_equal(clipstore_next_job(w->store, &job), 1);
+    memcpy(outcome.clip_id, job.final.about.clip_id, CLIP_ID_BYTES);
+    clipstore_outcome(w->store, &outcome, 0);
+    assert_int_equal(clipstore_find(w->store, outcome.clip_id, &clip), 1);
+    assert_int_equal(clip.state, OUTBOX_PARKED);
+    assert_string_equal(clip.reason, "too large");
+    assert_int_equal(clipstore_next_job(w->store, &job), 1); /* nothing behind it waits */
+    assert_memory_not_equal(job.final.about.clip_id, outcome.clip_id, CLIP_ID_BYTES);
+    assert_int_equal(clipstore_next_job(w->store, &job), 0);
+    assert_int_equal(clipstore_unpark(w->store, outcome.clip_id), 0);
+    assert_int_equal(clipstore_next_job(w->store, &job), 1);
+    assert_memory_equal(job.final.about.clip_id, outcome.clip_id, CLIP_ID_BYTES);
+    world_close(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_life_without_faults),
+        cmocka_unit_test(test_syncs_of_a_segment),
+        cmocka_unit_test(test_later_states_are_grouped),
+        cmocka_unit_test(test_each_operation_fails_once),
+        cmocka_unit_test(test_power_loss_after_each_operation),
+        cmocka_unit_test(test_power_loss_while_evicting),
+        cmocka_unit_test(test_planted_faults_are_caught),
+        cmocka_unit_test(test_torn_segments_are_closed),
+        cmocka_unit_test(test_lone_pre_roll_is_finished),
+        cmocka_unit_test(test_database_is_rebuilt),
+        cmocka_unit_test(test_damaged_files_are_set_aside),
+        cmocka_unit_test(test_quota_evicts_by_priority_then_age),
+        cmocka_unit_test(test_quota_spares_what_is_in_flight),
+        cmocka_unit_test(test_flash_budget),
+        cmocka_unit_test(test_receipt_of_another_hash_deletes_nothing),
+        cmocka_unit_test(test_asked_for_what_is_gone),
+        cmocka_unit_test(test_parked_clip_waits_for_a_person),
+    };
+    return cmocka_run_group_tests(tests, make_all, free_all);
+}
