@@ -164,6 +164,12 @@ SINK_SRC = \
 	tools/sink/walk.c
 
 TOOLS_SRC = \
+	tools/ask.c \
+	tools/cmd_doctor.c \
+	tools/cmd_status.c \
+	tools/cmd_trigger.c \
+	tools/cmd_where.c \
+	tools/doctor.c \
 	tools/cmd_replay.c \
 	tools/replay.c \
 	tools/cmd_catalogue.c \
