@@ -164,12 +164,6 @@ SINK_SRC = \
 	tools/sink/walk.c
 
 TOOLS_SRC = \
-	tools/ask.c \
-	tools/cmd_doctor.c \
-	tools/cmd_status.c \
-	tools/cmd_trigger.c \
-	tools/cmd_where.c \
-	tools/doctor.c \
 	tools/cmd_replay.c \
 	tools/replay.c \
 	tools/cmd_catalogue.c \
@@ -188,6 +182,7 @@ PROTO_MSG = \
 
 # End-to-end tests: tests/e2e/<name>.sh, run from the root with B=build/<variant>; exit 77 = lacks something.
 E2E = \
+	replay \
 	convert
 
 # The longer ones, for .ci/run and test-long.

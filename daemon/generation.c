@@ -261,26 +261,44 @@ static bool is_pack(const struct recording_attachment *from, const uint8_t *pack
     return !memcmp(digest, pack_sha256, SHA256_BYTES);
 }
 
-int generation_load_attached(const struct recording_attachment *attachments, uint32_t count,
+/* All attached databases, or NULL with an error in diags. */
+static struct dbset *attached_databases(const struct recording_attachment *attachments,
+                                        uint32_t count, struct diags *diags)
+{
+    struct dbset *set = dbset_open();
+    int code = set ? 0 : -ENOMEM;
+
+    for (uint32_t i = 0; code >= 0 && i < count; i++)
+        if (!strncmp(attachments[i].name, "dbc/", 4))
+            code = attach_database(set, &attachments[i], diags);
+    if (code >= 0)
+        return set;
+    dbset_close(set);
+    return NULL;
+}
+
+int generation_load_attached(const struct generation_config *given,
+                             const struct recording_attachment *attachments, uint32_t count,
                              const uint8_t *pack_sha256, struct diags *diags,
                              struct generation **ret_generation)
 {
+    struct generation_config config = *given;
     struct ruleset_pack pack;
-    struct generation_config config = { .texts = &pack, .dbset = dbset_open() };
-    int code = config.dbset ? 0 : -ENOMEM;
 
-    for (uint32_t i = 0; code >= 0 && i < count; i++) {
-        if (!strncmp(attachments[i].name, "dbc/", 4)) {
-            code = attach_database(config.dbset, &attachments[i], diags);
-        } else if (!config.text_count && is_pack(&attachments[i], pack_sha256)) {
+    if (!config.dbc_count && !config.dbset) {
+        config.dbset = attached_databases(attachments, count, diags);
+        if (!config.dbset)
+            return -EBADMSG;
+    }
+    if (!config.pack_count && !config.text_count) {
+        config.texts = &pack;
+        for (uint32_t i = 0; i < count && !config.text_count; i++) {
+            if (!is_pack(&attachments[i], pack_sha256))
+                continue;
             pack = (struct ruleset_pack){ base_name(attachments[i].name), attachments[i].bytes,
                                           attachments[i].size };
             config.text_count = 1;
         }
-    }
-    if (code < 0) {
-        dbset_close(config.dbset);
-        return code;
     }
     return generation_load(&config, diags, ret_generation);
 }
@@ -304,21 +322,6 @@ const uint8_t *generation_pack(const struct generation *generation, const char *
     *ret_name = loaded->pack_name;
     *ret_size = loaded->pack_size;
     return loaded->pack;
-}
-
-void generation_digest(const struct generation *generation, uint8_t ret_digest[SHA256_BYTES])
-{
-    uint8_t bytes[SHA256_BYTES * (1 + 2 * CLIP_DBCS_MAX)];
-    size_t size = SHA256_BYTES;
-
-    memcpy(bytes, generation->pack_sha256, SHA256_BYTES);
-    for (uint32_t i = 0; i < generation->dbc_count; i++) {
-        const struct clip_dbc *dbc = &generation->dbcs[i];
-        sha256_of(dbc->bus, strlen(dbc->bus), bytes + size);
-        memcpy(bytes + size + SHA256_BYTES, dbc->sha256, SHA256_BYTES);
-        size += 2 * SHA256_BYTES;
-    }
-    sha256_of(bytes, size, ret_digest);
 }
 
 void generation_session(const struct generation *generation, const struct shaping *shaping,

@@ -31,9 +31,10 @@ int generation_load(const struct generation_config *config, struct diags *diags,
                     struct generation **ret_generation);
 
 struct recording_attachment;
-/* The same from what an .mcap of ours carries: attachments "dbc/<bus>/<file>", and the one that has
- * the pack's SHA-256. */
-int generation_load_attached(const struct recording_attachment *attachments, uint32_t count,
+/* The same with what an .mcap of ours carries, where `given` has no databases or no packs of its own:
+ * attachments "dbc/<bus>/<file>", and the one that has the pack's SHA-256. */
+int generation_load_attached(const struct generation_config *given,
+                             const struct recording_attachment *attachments, uint32_t count,
                              const uint8_t *pack_sha256, struct diags *diags,
                              struct generation **ret_generation);
 void generation_close(struct generation *generation); /* takes NULL */
@@ -41,10 +42,6 @@ void generation_close(struct generation *generation); /* takes NULL */
 /* The pack's text and name, borrowed until close; size 0 when there is none. */
 const uint8_t *generation_pack(const struct generation *generation, const char **ret_name,
                                size_t *ret_size);
-
-/* One digest of the pack and of all databases with their buses: whether the files on disk are those
- * that a daemon runs with. */
-void generation_digest(const struct generation *generation, uint8_t ret_digest[SHA256_BYTES]);
 
 /* The identity of a session on recordings, from the generation it starts with. */
 void generation_session(const struct generation *generation, const struct shaping *shaping,

@@ -78,8 +78,8 @@ static int load_generation(struct replay *replay, const struct config *config)
                                       .dbcs = options->dbcs,
                                       .dbc_count = options->dbc_count };
 
-    if (!from.pack_count && !from.dbc_count && is_attached(clip))
-        return generation_load_attached(clip->attachments, clip->attachment_count,
+    if (is_attached(clip))
+        return generation_load_attached(&from, clip->attachments, clip->attachment_count,
                                         clip->header->pack_sha256, replay->diags,
                                         &replay->generation);
     for (uint32_t i = 0; i < config->pack_count; i++)

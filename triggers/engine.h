@@ -134,7 +134,7 @@ bool engine_reads(struct engine *engine, const struct frame *frame);
  * usually in the past: engines keep ENGINE_JOURNAL transitions a rule). Writes at most `size` bytes;
  * returns the length of the whole, which never exceeds engine_state_max. Times are kept relative to
  * at_ns. */
-#define ENGINE_JOURNAL 64
+#define ENGINE_JOURNAL 512
 size_t engine_state_save(struct engine *engine, int64_t at_ns, uint8_t *bytes, size_t size);
 size_t engine_state_max(const struct engine *engine);
 
