@@ -164,6 +164,7 @@ SINK_SRC = \
 	tools/sink/walk.c
 
 TOOLS_SRC = \
+	tools/cmd_check.c \
 	tools/cmd_replay.c \
 	tools/replay.c \
 	tools/cmd_catalogue.c \

@@ -20,6 +20,7 @@ static int cmd_version(int argc, char **argv)
 
 static const struct command commands[] = {
     { "catalogue", cmd_catalogue, "an SQLite index of a dataset" },
+    { "check", cmd_check, "compile packs and databases; what each rule costs and promises" },
     { "replay", cmd_replay, "run rules over recordings or clips: events, and clips with --out" },
     { "convert", cmd_convert, "turn a recording into another format, or cut it" },
     { "inspect", cmd_inspect, "show what a clip holds, and check every byte of it" },

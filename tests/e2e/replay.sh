@@ -111,4 +111,12 @@ refused "unknown signal\|unknown message\|no signal\|no message" "$work/rav4.log
     field fire step >"$work/steps" || fail "$(cat "$work/errors")"
 "$roadloop" replay "$clip" --rules tests/e2e/brake.yaml "${dbcs[@]}" --json 2>/dev/null |
     field fire step | cmp - "$work/steps" || fail ".mcap fires otherwise"
+# 8. check says yes, no, and bad input.
+"$roadloop" check config/packs/rav4.yaml "${dbcs[@]}" >"$work/check"
+grep -q "^rav4/brake .* yes$" "$work/check" || fail "check: $(cat "$work/check")"
+rc=0; "$roadloop" check tests/e2e/many.yaml --json >"$work/check" || rc=$?
+[ $rc = 1 ] || fail "check: exit status $rc for a pack without its database"
+grep -q '"item":"error","code":"E202".*"line":5,"column":18' "$work/check" || fail "check --json"
+rc=0; "$roadloop" check "$work/none.yaml" 2>"$work/errors" || rc=$?
+[ $rc = 2 ] || fail "check: exit status $rc for a missing file"
 echo "replay.sh: fires $fires"
