@@ -215,6 +215,7 @@ TESTS = \
 	test_mcap_conformance \
 	test_kafka \
 	test_wire \
+	test_scheduler \
 	test_clipstore \
 	test_pipeline \
 	test_recorder \

@@ -103,7 +103,8 @@ static inline void memfs_put(struct memnode *node, const void *bytes, size_t siz
     }
     if (at > node->size)
         memset(node->data + node->size, 0, at - node->size);
-    memcpy(node->data + at, bytes, size);
+    if (size)
+        memcpy(node->data + at, bytes, size);
     if (at + size > node->size)
         node->size = at + size;
 }
