@@ -223,6 +223,7 @@ TESTS = \
 	test_mcap_conformance \
 	test_kafka \
 	test_wire \
+	test_uploader \
 	test_scheduler \
 	test_clipstore \
 	test_pipeline \
