@@ -287,12 +287,12 @@ static bool takes_over(const struct dbset *set, uint32_t first, uint32_t second,
     return *bus && !set->entries[first].bus[0] && set->entries[second].bus[0];
 }
 
-int dbset_signal_find(const struct dbset *set, const char *bus, const char *message,
-                      const char *signal, struct dbset_signal *ret_signal, struct err *err)
+/* Finds the one database that has both names. Returns 0, -ENOENT with *err untouched, -EEXIST. */
+static int search(const struct dbset *set, const char *bus, const char *message,
+                  const char *signal, struct dbset_signal *ret_signal, struct err *err)
 {
-    struct dbset_signal found = { .signal = NULL };
+    struct dbset_signal found = { .address = DBSET_ANY_ADDRESS };
 
-    bus = bus ? bus : "";
     for (uint32_t i = 0; i < set->count; i++) {
         const struct dbset_entry *entry = &set->entries[i];
         const struct dbc_message *m =
@@ -302,11 +302,54 @@ int dbset_signal_find(const struct dbset *set, const char *bus, const char *mess
             continue;
         if (found.signal && !takes_over(set, found.entry, i, bus))
             return ambiguous(set, &found, i, message, signal, err);
-        found = (struct dbset_signal){ .entry = i, .message = m, .signal = s };
+        found.entry = i;
+        found.message = m;
+        found.signal = s;
         (void)snprintf(found.bus, sizeof found.bus, "%s", *bus ? bus : entry->bus);
     }
     if (!found.signal)
+        return -ENOENT;
+    *ret_signal = found;
+    return 0;
+}
+
+/* "EEC1@0x21" as "EEC1" and 0x21. False when it has not this form. */
+static bool split_address(const char *message, char base[DBC_NAME_MAX + 1], int16_t *ret_address)
+{
+    const char *at = strrchr(message, '@');
+    char *end;
+
+    if (!at || at == message || at - message > DBC_NAME_MAX || at[1] < '0' || at[1] > '9')
+        return false;
+    unsigned long address = strtoul(at + 1, &end, at[1] == '0' && at[2] == 'x' ? 16 : 10);
+    if (*end || address >= J1939_ADDRESS_NULL)
+        return false;
+    (void)snprintf(base, DBC_NAME_MAX + 1, "%.*s", (int)(at - message), message);
+    *ret_address = (int16_t)address;
+    return true;
+}
+
+int dbset_signal_find(const struct dbset *set, const char *bus, const char *message,
+                      const char *signal, struct dbset_signal *ret_signal, struct err *err)
+{
+    char base[DBC_NAME_MAX + 1];
+    int16_t address = DBSET_ANY_ADDRESS;
+    struct dbset_signal found;
+
+    bus = bus ? bus : "";
+    int status = search(set, bus, message, signal, &found, err);
+    if (status == -ENOENT && split_address(message, base, &address)) {
+        message = base;
+        status = search(set, bus, message, signal, &found, err);
+    }
+    if (status == -ENOENT)
         return not_found(set, bus, message, signal, err);
+    if (status)
+        return status;
+    if (address != DBSET_ANY_ADDRESS && !found.message->any_source)
+        return err_plain(err, -EINVAL, "'%s' takes no source address: it is no J1939 message that "
+                         "any source sends", message);
+    found.address = address;
     *ret_signal = found;
     return 0;
 }

@@ -54,7 +54,7 @@ struct dbset_route {
 struct dbset_match {
     const struct dbc_message *message; /* NULL: no database knows the frame */
     uint32_t entry;
-    uint8_t address; /* J1939 source address: signals have a state per address; else 0 */
+    uint8_t address; /* J1939 source address, else 0: what holds state keeps it per address */
 };
 
 void dbset_route_init(struct dbset_route *route, const struct dbset *set, const char *source_name);
@@ -63,16 +63,20 @@ void dbset_route_init(struct dbset_route *route, const struct dbset *set, const 
 bool dbset_find(const struct dbset_route *route, uint32_t id, uint16_t flags,
                 struct dbset_match *ret_match);
 
-/* A signal by name. */
+/* A signal by name. A J1939 message that any source sends may be pinned to one by its address,
+ * "EEC1@0x21" or "EEC1@33": states of different addresses are then different signals. */
 struct dbset_signal {
     uint32_t entry;
     const struct dbc_message *message;
     const struct dbc_signal *signal; /* the first of its name; same_name leads to other branches */
     char bus[SOURCE_NAME_MAX]; /* frames of this bus carry it; "" any */
+    int16_t address;           /* frames of this J1939 source carry it; DBSET_ANY_ADDRESS any */
 };
+#define DBSET_ANY_ADDRESS (-1)
 
 /* `bus` NULL or "": any, but a name found in two databases is an error. Returns 0; -ENOENT unknown,
- * or refused when it was loaded (err names the nearest name or the reason); -EEXIST ambiguous. */
+ * or refused when it was loaded (err names the nearest name or the reason); -EEXIST ambiguous;
+ * -EINVAL an address for a message that does not take one. */
 int dbset_signal_find(const struct dbset *set, const char *bus, const char *message,
                       const char *signal, struct dbset_signal *ret_signal, struct err *err);
 

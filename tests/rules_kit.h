@@ -38,6 +38,10 @@ static const char kit_dbc[] =
     " SG_ Big : 0|64@1+ (1,0) [0|0] \"\" A\n"
     "BO_ 1025 Real: 4 A\n"
     " SG_ Float : 0|32@1- (1,0) [0|0] \"m\" A\n"
+    "BO_ 2364540158 EEC1: 8 A\n" /* 0x0CF004FE: J1939, any source */
+    " SG_ Rpm : 0|8@1+ (1,0) [0|0] \"\" A\n"
+    "BA_DEF_ BO_ \"VFrameFormat\" INT 0 3;\n"
+    "BA_ \"VFrameFormat\" BO_ 2364540158 3;\n"
     "BA_DEF_ BO_ \"GenMsgCycleTime\" INT 0 65535;\n"
     "BA_DEF_DEF_ \"GenMsgCycleTime\" 0;\n"
     "BA_ \"GenMsgCycleTime\" BO_ 256 100;\n"

@@ -144,6 +144,37 @@ static void test_paths_find_signals(void **state)
     dbset_close(set);
 }
 
+static void test_j1939_sources_are_named_by_address(void **state)
+{
+    static const struct {
+        const char *path;
+        int want, address;
+        const char *part;
+    } cases[] = {
+        { "EEC1.Rpm", 0, DBSET_ANY_ADDRESS, NULL }, { "EEC1@0x21.Rpm", 0, 0x21, NULL },
+        { "can0:`EEC1@33`.Rpm", 0, 33, NULL },      { "EEC1@0.Rpm", 0, 0, NULL },
+        { "EEC1@253.Rpm", 0, 253, NULL },
+        { "EEC1@254.Rpm", -ENOENT, 0, "unknown message 'EEC1@254'" },
+        { "EEC1@.Rpm", -ENOENT, 0, "unknown message" }, { "EEC1@x.Rpm", -ENOENT, 0, "unknown" },
+        { "EEC1@1x.Rpm", -ENOENT, 0, "unknown message" },
+        { "EEC2@1.Rpm", -ENOENT, 0, "unknown message 'EEC2'; did you mean 'EEC1'?" },
+        { "Speed@1.Wheel", -EINVAL, 0, "'Speed' takes no source address" },
+    };
+    struct dbset *set = dbset_open();
+
+    (void)state;
+    add(set, "", "engine.dbc", CAR ENGINE);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct dbset_signal found;
+        assert_int_equal(dbset_signal_path(set, cases[i].path, &found, &err), cases[i].want);
+        if (cases[i].want)
+            assert_non_null(strstr(err.text, cases[i].part));
+        else
+            assert_int_equal(found.address, cases[i].address);
+    }
+    dbset_close(set);
+}
+
 static void test_a_bus_database_hides_the_common_one_for_its_bus(void **state)
 {
     struct dbset *set = dbset_open();
@@ -233,6 +264,7 @@ int main(void)
         cmocka_unit_test(test_entries_carry_name_bytes_and_hash),
         cmocka_unit_test(test_matches_tell_the_source_address),
         cmocka_unit_test(test_paths_find_signals),
+        cmocka_unit_test(test_j1939_sources_are_named_by_address),
         cmocka_unit_test(test_a_bus_database_hides_the_common_one_for_its_bus),
         cmocka_unit_test(test_a_refused_signal_tells_why),
         cmocka_unit_test(test_bad_additions),

@@ -356,6 +356,38 @@ static void test_buses(void **state)
                      "fire one@3<3");
 }
 
+/* One J1939 message from two sources: signals that name an address have a state each, so that one
+ * engine never makes the other's value jump; without an address every source feeds the signal. The
+ * reserved codes are no value. */
+static void test_j1939_has_a_state_for_each_source(void **state)
+{
+    static const struct { int64_t ms; uint8_t source, value; } frames[] = {
+        { 0, 0x00, 10 }, { 1, 0x21, 20 }, { 2, 0x21, 90 }, { 3, 0x00, 10 }, { 4, 0x00, 60 },
+        { 5, 0x21, 0xff },
+    };
+    struct kit kit;
+
+    (void)state;
+    kit_open(&kit, "format: 1\npackage: t\nsignals:\n"
+                   "  front: {from: EEC1@0x00.Rpm, max_age: 1s}\n"
+                   "  rear: {from: EEC1@33.Rpm, max_age: 1s}\n"
+                   "rules:\n"
+                   "- {name: f, when: \"front > 50\"}\n- {name: r, when: \"rear > 50\"}\n"
+                   "- {name: p, when: \"`EEC1@0`.Rpm > 50\"}\n"
+                   "- {name: no, when: \"rear is invalid\"}\n- {name: all, when: \"EEC1.Rpm > 50\"}\n");
+    kit_begin(&kit, 0);
+    for (size_t i = 0; i < sizeof frames / sizeof *frames; i++) {
+        uint8_t data[8] = { frames[i].value };
+        struct row row = kit_row(&kit, frames[i].ms * MS, 0x0CF00400u | frames[i].source, data, 8);
+        row.frame.flags = FRAME_EFF;
+        engine_step(kit.engine, &row);
+        kit_drain(&kit, kit.engine, kit.rules);
+    }
+    expect_log(&kit, "fire r@2<2 fire all@2<2 end all@3:ended closed all@3-3:ended fire f@4<4 "
+                     "fire p@4<4 fire all@4<4 end r@5:input_lost closed r@5-5:input_lost "
+                     "fire no@5<5 end all@5:input_lost closed all@5-5:input_lost");
+}
+
 /* Late rows are not for rules. */
 static void test_late(void **state)
 {
@@ -472,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_wide_and_float),
         cmocka_unit_test(test_discontinuity),
         cmocka_unit_test(test_buses),
+        cmocka_unit_test(test_j1939_has_a_state_for_each_source),
         cmocka_unit_test(test_late),
         cmocka_unit_test(test_rav4),
         cmocka_unit_test(test_rav4_pack),

@@ -283,7 +283,8 @@ static int64_t default_age(struct compiler *c, const struct bind_request *r,
 static bool bind(struct compiler *c, const struct bind_request *r, const struct dbset_signal *found,
                  struct binding *b)
 {
-    struct graph_signal s = { .message = found->message, .first = found->signal };
+    struct graph_signal s = { .message = found->message, .first = found->signal,
+                              .address = found->address };
 
     if (!check_branches(c, r, found))
         return false;

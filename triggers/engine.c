@@ -6,6 +6,8 @@
  * then pulses fall back and the same is done again until none is left. */
 #include "triggers/engine_private.h"
 
+#include "proto/j1939.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
@@ -430,10 +432,19 @@ static int32_t find_message(struct engine *e, const struct frame *frame)
     return message;
 }
 
+/* Is the frame from a bus and, where one is named, from the J1939 source that feeds the signals? */
+static bool feeds(const struct engine *e, int32_t message, const struct frame *frame)
+{
+    int16_t address = e->graph->messages[message].address;
+
+    return e->serves[(uint32_t)message * SOURCES_MAX + frame->source] &&
+           (address == DBSET_ANY_ADDRESS || address == j1939_source(frame->id));
+}
+
 bool engine_reads(struct engine *e, const struct frame *frame)
 {
     for (int32_t m = find_message(e, frame); m >= 0; m = e->next_message[m])
-        if (e->serves[(uint32_t)m * SOURCES_MAX + frame->source])
+        if (feeds(e, m, frame))
             return true;
     return false;
 }
@@ -444,7 +455,7 @@ static void apply(struct engine *e, const struct row *row)
 
     for (int32_t m = find_message(e, &row->frame); m >= 0; m = e->next_message[m]) {
         const struct graph_message *message = &g->messages[m];
-        if (!e->serves[(uint32_t)m * SOURCES_MAX + row->frame.source])
+        if (!feeds(e, m, &row->frame))
             continue;
         for (uint32_t i = 0; i < message->signal_count; i++) {
             uint32_t signal = g->by_message[message->first_signal + i];

@@ -123,7 +123,7 @@ int32_t graph_node(struct graph *graph, const struct node *node)
 static bool same_signal(const struct graph_signal *a, const struct graph_signal *b)
 {
     if (a->message != b->message || a->first != b->first || strcmp(a->bus, b->bus) != 0 ||
-        a->max_age_ns != b->max_age_ns || a->has_valid != b->has_valid ||
+        a->address != b->address || a->max_age_ns != b->max_age_ns || a->has_valid != b->has_valid ||
         a->invalid_count != b->invalid_count)
         return false;
     if (a->has_valid &&
@@ -315,10 +315,10 @@ static uint32_t message_slot(struct graph *graph, const struct graph_signal *sig
 {
     for (uint32_t i = 0; i < graph->message_count; i++)
         if (graph->messages[i].message == signal->message &&
-            strcmp(graph->messages[i].bus, signal->bus) == 0)
+            graph->messages[i].address == signal->address && strcmp(graph->messages[i].bus, signal->bus) == 0)
             return i;
-    graph->messages[graph->message_count] = (struct graph_message){ .bus = signal->bus,
-                                                                    .message = signal->message };
+    graph->messages[graph->message_count] = (struct graph_message){
+        .bus = signal->bus, .address = signal->address, .message = signal->message };
     return graph->message_count++;
 }
 
@@ -381,6 +381,8 @@ static void put_signal(struct canonical *c, const struct graph_signal *s)
     canonical_put(c, "bus '%s' id %x%s%s", s->bus, s->message->id,
                   s->message->is_extended ? " extended" : "",
                   s->message->is_j1939 ? (s->message->any_source ? " pgn" : " pgn+source") : "");
+    if (s->address != DBSET_ANY_ADDRESS)
+        canonical_put(c, " address %x", (unsigned)s->address);
     for (;;) {
         put_layout(c, s->message, branch);
         if (branch->same_name == DBC_NONE)

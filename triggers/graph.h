@@ -80,6 +80,7 @@ enum signal_state { SIGNAL_MISSING, SIGNAL_KNOWN, SIGNAL_STALE, SIGNAL_INVALID }
 
 struct graph_signal {
     const char *bus;                   /* "" any */
+    int16_t address;                   /* of the J1939 source, or DBSET_ANY_ADDRESS */
     const struct dbc_message *message;
     const struct dbc_signal *first;    /* of its name; same_name leads to the other branches */
     int64_t max_age_ns;                /* 0: never stale */
@@ -94,6 +95,7 @@ struct graph_signal {
 
 struct graph_message { /* what an engine looks frames up by */
     const char *bus;
+    int16_t address;
     const struct dbc_message *message;
     uint32_t first_signal, signal_count; /* in graph.by_message */
 };
