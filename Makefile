@@ -217,6 +217,8 @@ TESTS = \
 	test_clip \
 	test_recording \
 	test_engine \
+	test_life \
+	test_rules \
 	test_format \
 	test_err \
 	test_mcap \

@@ -12,6 +12,7 @@
 #include "proto/bytes.h"
 #include "triggers/engine.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

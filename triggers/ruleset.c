@@ -101,11 +101,10 @@ static void compile_when(struct compiler *c, struct pack_rule *r, struct program
     if (c->graph->nodes[out->root].is_pulse && r->rule.for_ns)
         source_error(c->pack->diags, &r->when_text, 0, "E513",
                      "the condition is true for single steps only and can never hold 'for' a time");
+    if (r->rule.trigger != TRIGGER_FALLING && r->rule.trigger != TRIGGER_BOTH)
+        return;
     struct val not_when = val_not(c, v);
-    if (r->rule.trigger == TRIGGER_FALLING)
-        out->root = val_node(c, &not_when);
-    if (r->rule.trigger == TRIGGER_BOTH)
-        out->falling = val_node(c, &not_when);
+    *(r->rule.trigger == TRIGGER_BOTH ? &out->falling : &out->root) = val_node(c, &not_when);
 }
 
 static void compile_rule(struct compiler *c, struct pack_rule *r, struct program_rule *out)
