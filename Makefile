@@ -173,6 +173,12 @@ SINK_SRC = \
 
 TOOLS_SRC = \
 	tools/cmd_check.c \
+	tools/doctor.c \
+	tools/cmd_where.c \
+	tools/cmd_trigger.c \
+	tools/cmd_status.c \
+	tools/cmd_doctor.c \
+	tools/ask.c \
 	tools/cmd_replay.c \
 	tools/replay.c \
 	tools/cmd_catalogue.c \
@@ -192,10 +198,18 @@ PROTO_MSG = \
 # End-to-end tests: tests/e2e/<name>.sh, run from the root with B=build/<variant>; exit 77 = lacks something.
 E2E = \
 	replay \
-	convert
+	convert \
+	daemon_live \
+	daemon_quota \
+	daemon_reload \
+	daemon_same_bytes \
+	doctor \
+	never_sends
 
 # The longer ones, for .ci/run and test-long.
-E2E_LONG =
+E2E_LONG = \
+	daemon_tsan \
+	daemon_whole_minute
 
 # Small programs that the oracles drive: tests/<name>.c
 ORACLE_TOOLS = \

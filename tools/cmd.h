@@ -21,6 +21,11 @@ int cmd_inspect(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_catalogue(int argc, char **argv);
 int cmd_mock_broker(int argc, char **argv);
+int cmd_where(int argc, char **argv);
+int cmd_trigger(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_reload(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_sink(int argc, char **argv);
 
 #endif

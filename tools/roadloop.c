@@ -26,6 +26,11 @@ static const struct command commands[] = {
     { "inspect", cmd_inspect, "show what a clip holds, and check every byte of it" },
     { "mock-broker", cmd_mock_broker, "a Kafka cluster in memory, for demos and tests" },
     { "sink", cmd_sink, "the receiving end: run, status, reexport" },
+    { "status", cmd_status, "what the daemon does now" },
+    { "doctor", cmd_doctor, "what is wrong with this vehicle, and what to do" },
+    { "where", cmd_where, "the state of a clip in this vehicle, and why it was not sent" },
+    { "trigger", cmd_trigger, "cut a clip by hand, around now" },
+    { "reload", cmd_reload, "take over changed packs and databases" },
     { "version", cmd_version, "print the version" },
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
