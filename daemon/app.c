@@ -376,12 +376,15 @@ static void describe(struct app *app)
     static const char *const transports[] = { "none", "kafka", "file" };
     struct snapshot *snapshot = &app->snapshot;
     struct memory_row rows[MEMORY_ROWS];
+    uint8_t digest[SHA256_BYTES];
 
     memcpy(snapshot->vehicle, app->config.shaping.vehicle, sizeof snapshot->vehicle);
     (void)snprintf(snapshot->config, sizeof snapshot->config, "%.255s", app->config.file);
     (void)snprintf(snapshot->transport, sizeof snapshot->transport, "%s",
                    transports[app->config.upload.transport]);
     snapshot->sources = app->sources;
+    generation_digest(app->generation, digest);
+    hex_from(digest, SHA256_BYTES, snapshot->digest);
     snapshot->memory_bytes = memory_table(&app->config, rows);
 }
 

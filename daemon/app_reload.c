@@ -128,6 +128,7 @@ static void send_artifacts(struct app *app)
 
 void app_reloaded(struct app *app, const struct report *report)
 {
+    uint8_t digest[SHA256_BYTES];
     struct clock_reading now;
 
     clock_read(&now);
@@ -144,6 +145,8 @@ void app_reloaded(struct app *app, const struct report *report)
     free(app->next_config);
     app->next_config = NULL;
     app->snapshot.generation = app->generation->number;
+    generation_digest(app->generation, digest);
+    hex_from(digest, SHA256_BYTES, app->snapshot.digest);
     app->snapshot.reloads++;
     app->snapshot.reload_error[0] = 0;
     send_artifacts(app);

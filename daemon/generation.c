@@ -324,6 +324,21 @@ const uint8_t *generation_pack(const struct generation *generation, const char *
     return loaded->pack;
 }
 
+void generation_digest(const struct generation *generation, uint8_t ret_digest[SHA256_BYTES])
+{
+    uint8_t bytes[SHA256_BYTES * (1 + 2 * CLIP_DBCS_MAX)];
+    size_t size = SHA256_BYTES;
+
+    memcpy(bytes, generation->pack_sha256, SHA256_BYTES);
+    for (uint32_t i = 0; i < generation->dbc_count; i++) {
+        const struct clip_dbc *dbc = &generation->dbcs[i];
+        sha256_of(dbc->bus, strlen(dbc->bus), bytes + size);
+        memcpy(bytes + size + SHA256_BYTES, dbc->sha256, SHA256_BYTES);
+        size += 2 * SHA256_BYTES;
+    }
+    sha256_of(bytes, size, ret_digest);
+}
+
 void generation_session(const struct generation *generation, const struct shaping *shaping,
                         const uint8_t (*recordings)[SHA256_BYTES], uint32_t recording_count,
                         struct session *ret_session)

@@ -43,6 +43,10 @@ void generation_close(struct generation *generation); /* takes NULL */
 const uint8_t *generation_pack(const struct generation *generation, const char **ret_name,
                                size_t *ret_size);
 
+/* One digest of the pack and of all databases with their buses: whether the files on disk are those
+ * that a daemon runs with. */
+void generation_digest(const struct generation *generation, uint8_t ret_digest[SHA256_BYTES]);
+
 /* The identity of a session on recordings, from the generation it starts with. */
 void generation_session(const struct generation *generation, const struct shaping *shaping,
                         const uint8_t (*recordings)[SHA256_BYTES], uint32_t recording_count,

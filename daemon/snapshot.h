@@ -19,6 +19,7 @@ struct snapshot {
     int64_t uptime_ns, wall_ns;
     bool clock_set;
     uint32_t generation;
+    char digest[SHA256_HEX]; /* generation_digest of it */
     uint64_t reloads, reloads_failed;
     char reload_error[SNAPSHOT_TEXT_MAX];
     uint64_t log_lines, log_suppressed;

@@ -114,6 +114,7 @@ int status_json(const struct snapshot *snapshot, char *text, size_t size)
     put_text(&out, "config", snapshot->config);
     put_number(&out, "uptime_ms", (uint64_t)(snapshot->uptime_ns / NS_PER_MS));
     put_number(&out, "generation", snapshot->generation);
+    put_text(&out, "digest", snapshot->digest);
     put_number(&out, "reloads", snapshot->reloads);
     put_number(&out, "reloads_failed", snapshot->reloads_failed);
     put_text(&out, "reload_error", snapshot->reload_error);

@@ -58,6 +58,7 @@ static void place_scale(struct decode_plan *plan, const struct decode_layout *la
     double largest = ldexp(fabs(layout->factor), (int)plan->bits) + fabs(layout->offset);
     plan->wide_product = integer && plan->factor_integral && !plan->identity &&
                          largest >= ldexp(1.0, DOUBLE_EXACT_BITS);
+    plan->simple = integer && !plan->wide_product;
 }
 
 int decode_plan_init(struct decode_plan *plan, const struct decode_layout *layout,
@@ -82,11 +83,6 @@ int decode_plan_init(struct decode_plan *plan, const struct decode_layout *layou
     place_window(plan, first_bit(layout));
     place_scale(plan, layout);
     return 0;
-}
-
-static double scale(const struct decode_plan *plan, double value)
-{
-    return plan->identity ? value : value * plan->factor + plan->offset;
 }
 
 /* At most 64 by 63 bits, plus 63: within 128. */
@@ -120,22 +116,16 @@ double decode_float(const struct decode_plan *plan, uint64_t raw)
     return plan->kind == DECODE_FLOAT32 ? float32_of(raw) : float64_of(raw);
 }
 
-double decode_physical(const struct decode_plan *plan, uint64_t raw)
+double decode_physical_rare(const struct decode_plan *plan, uint64_t raw)
 {
-    switch ((enum decode_kind)plan->kind) {
-    case DECODE_UNSIGNED:
-        return plan->wide_product ? scale_wide(plan, raw) : scale(plan, (double)raw);
-    case DECODE_SIGNED: {
-        int64_t value = decode_extend(plan, raw);
-        return plan->wide_product ? scale_wide(plan, value) : scale(plan, (double)value);
-    }
-    case DECODE_FLOAT32:
-    case DECODE_FLOAT64:
-        return scale(plan, decode_float(plan, raw));
-    case DECODE_BYTES:
-        break;
-    }
-    return (double)NAN;
+    if (plan->kind == DECODE_BYTES)
+        return (double)NAN;
+    if (plan->kind == DECODE_UNSIGNED)
+        return scale_wide(plan, raw);
+    if (plan->kind == DECODE_SIGNED)
+        return scale_wide(plan, decode_extend(plan, raw));
+    double value = decode_float(plan, raw);
+    return plan->identity ? value : value * plan->factor + plan->offset;
 }
 
 void decode_value(const struct decode_plan *plan, const uint8_t *data, uint8_t len,

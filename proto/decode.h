@@ -52,6 +52,7 @@ struct decode_plan {
     bool straddles;    /* nine bytes */
     bool identity;     /* factor 1, offset 0 */
     bool wide_product; /* integers whose scaled value needs more than the 53 bits of a double */
+    bool simple;       /* an integer, and no wide product */
     bool factor_integral, offset_integral;
     int64_t factor_int, offset_int;
     double factor, offset;
@@ -98,8 +99,18 @@ static inline int64_t decode_extend(const struct decode_plan *plan, uint64_t raw
     return (int64_t)((raw ^ sign) - sign);
 }
 
+/* decode_physical for floats, wide products and bytes. */
+double decode_physical_rare(const struct decode_plan *plan, uint64_t raw);
+
 /* The physical value of raw bits as decode_raw gives them. NaN for DECODE_BYTES. */
-double decode_physical(const struct decode_plan *plan, uint64_t raw);
+static inline double decode_physical(const struct decode_plan *plan, uint64_t raw)
+{
+    if (!plan->simple)
+        return decode_physical_rare(plan, raw);
+    double value =
+        plan->kind == DECODE_SIGNED ? (double)decode_extend(plan, raw) : (double)raw;
+    return plan->identity ? value : value * plan->factor + plan->offset;
+}
 
 /* The number that the IEEE bits of a float signal are, before factor and offset. */
 double decode_float(const struct decode_plan *plan, uint64_t raw);
