@@ -41,16 +41,10 @@ PROTO_SRC = \
 	proto/yaml.c \
 	proto/clip.c \
 	proto/clip_pb.c \
-	proto/clip_pb_pack.c \
-	proto/clip_pb_unpack.c \
 	proto/clip_reader.c \
-	proto/columnar.c \
-	proto/columnar_decode.c \
-	proto/columnar_encode.c \
+	proto/codec_columnar.c \
 	proto/codec_rows.c \
 	proto/group.c \
-	proto/group_decode.c \
-	proto/group_encode.c \
 	proto/order.c \
 	proto/recording.c \
 	proto/recording_file.c \
@@ -68,9 +62,7 @@ FORMATS_SRC = \
 	proto/formats/csv.c \
 	proto/formats/jsonl.c \
 	proto/formats/lines.c \
-	proto/formats/rlc.c \
-	proto/formats/rlc_read.c \
-	proto/formats/rlc_write.c
+	proto/formats/rlc.c
 
 TRIGGERS_SRC = \
 	triggers/bind.c \
@@ -239,7 +231,6 @@ TESTS = \
 	test_mcap_conformance \
 	test_kafka \
 	test_wire \
-	test_uploader \
 	test_scheduler \
 	test_clipstore \
 	test_pipeline \
@@ -273,7 +264,8 @@ FUZZ = \
 	fuzz_wire \
 	fuzz_control \
 	fuzz_config \
-	fuzz_mcap
+	fuzz_mcap \
+	fuzz_mcap_frames
 
 LIB_SRC = $(PROTO_SRC) $(FORMATS_SRC) $(TRIGGERS_SRC) $(STORAGE_SRC) $(UPLOADER_SRC) $(DAEMON_SRC) \
 	$(SINK_SRC) $(TOOLS_SRC)

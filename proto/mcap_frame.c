@@ -67,6 +67,12 @@ void mcap_frame_descriptor(struct pbw *w, const char *schema)
                                                               : &files[2]);
 }
 
+/* What mono is where nothing was clamped; wraps where only hostile bytes get. */
+static int64_t mapped_ns(const struct row *row)
+{
+    return (int64_t)((uint64_t)row->frame.stamp_ns + (uint64_t)row->offset_ns);
+}
+
 void mcap_frame_encode(struct pbw *w, const struct recording_item *item)
 {
     const struct row *row = &item->row;
@@ -80,8 +86,10 @@ void mcap_frame_encode(struct pbw *w, const struct recording_item *item)
     if (!item->placed)
         return;
     pbw_uint(w, FRAME_STEP, row->step);
-    pbw_int(w, FRAME_MONO, row->mono_ns);
-    pbw_int(w, FRAME_OFFSET, row->offset_ns);
+    if (row->mono_ns != mapped_ns(row))
+        pbw_int(w, FRAME_MONO, row->mono_ns);
+    if (row->offset_ns)
+        pbw_int(w, FRAME_OFFSET, row->offset_ns);
 }
 
 void mcap_mark_encode(struct pbw *w, const struct recording_item *item)
@@ -253,10 +261,10 @@ int mcap_frame_decode(const uint8_t *bytes, size_t size, struct recording_item *
     item.row.frame.stamp_ns = (int64_t)n.stamp;
     if (frame_check(&item.row.frame))
         return -EBADMSG;
-    item.placed = n.has_step && n.has_mono;
+    item.placed = n.has_step;
     item.row.step = n.step;
-    item.row.mono_ns = (int64_t)n.mono;
     item.row.offset_ns = (int64_t)n.offset;
+    item.row.mono_ns = !n.has_step ? 0 : n.has_mono ? (int64_t)n.mono : mapped_ns(&item.row);
     *ret_item = item;
     return 0;
 }

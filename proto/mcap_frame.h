@@ -13,7 +13,8 @@
 /* FileDescriptorSet of the schema of that name. */
 void mcap_frame_descriptor(struct pbw *w, const char *schema);
 
-/* One RECORDING_FRAME item; its place (step, mono, offset) is left out when it has none. */
+/* One RECORDING_FRAME item. Step stands where the row has a place; mono then only where it is not
+ * stamp + offset, offset only where it is not 0. */
 void mcap_frame_encode(struct pbw *w, const struct recording_item *item);
 /* A RECORDING_CLOCK or RECORDING_GENERATION item. */
 void mcap_mark_encode(struct pbw *w, const struct recording_item *item);

@@ -299,45 +299,61 @@ static int attach_given(const struct maker *m)
     return 0;
 }
 
-/* Encoders want room, not a size first: the three records one after the other. */
+/* The three records one after the other. With out NULL: only their size. */
 static int64_t encode_clip(const struct recording_clip *clip, uint8_t *out, size_t size)
 {
-    int64_t used = clip_header_encode(clip->header, out, size);
+    int64_t sizes[3] = { 0 }, used = 0;
 
-    if (used >= 0 && clip->seed_count) {
-        int64_t n = clip_seed_encode(clip->seed, clip->seed_count, out + used,
-                                     size - (size_t)used);
-        used = n < 0 ? n : used + n;
-    }
-    if (used >= 0 && clip->manifest) {
-        int64_t n = clip_manifest_encode(clip->manifest, out + used, size - (size_t)used);
-        used = n < 0 ? n : used + n;
+    for (int i = 0; i < 3; i++) {
+        uint8_t *to = out ? out + used : NULL;
+        size_t room = out ? size - (size_t)used : 0;
+        if (i == 0)
+            sizes[i] = clip_header_encode(clip->header, to, room);
+        else if (i == 1 && clip->seed_count)
+            sizes[i] = clip_seed_encode(clip->seed, clip->seed_count, to, room);
+        else if (i == 2 && clip->manifest)
+            sizes[i] = clip_manifest_encode(clip->manifest, to, room);
+        if (sizes[i] < 0)
+            return sizes[i];
+        used += sizes[i];
     }
     return used;
+}
+
+static int attach_records(const struct maker *m, const struct recording_clip *clip)
+{
+    int64_t size = encode_clip(clip, NULL, 0);
+    uint8_t *bytes = size < 0 ? NULL : malloc((size_t)size + 1);
+
+    if (!bytes)
+        return size < 0 ? (int)size : -ENOMEM;
+    int64_t used = encode_clip(clip, bytes, (size_t)size);
+    int rc = used < 0 ? (int)used
+                      : attach(m, MCAP_META_CLIP, MCAP_META_CLIP_TYPE, bytes, (size_t)used);
+    free(bytes);
+    return rc;
+}
+
+static int attach_json(const struct maker *m, const struct recording_clip *clip)
+{
+    struct json_text text = { .at = malloc(CLIP_JSON_BYTES_MAX), .size = CLIP_JSON_BYTES_MAX };
+
+    if (!text.at)
+        return -ENOMEM;
+    clip_json(clip->header, clip->manifest, &text);
+    int rc = json_full(&text) ? -ENOBUFS
+                              : attach(m, MCAP_META_MANIFEST, "application/json", text.at,
+                                       text.length);
+    free(text.at);
+    return rc;
 }
 
 static int attach_clip(const struct maker *m)
 {
     const struct recording_clip *clip = m->meta->config->clip;
-    size_t size = CLIP_HEADER_BYTES_MAX + CLIP_SEED_BYTES_MAX + MANIFEST_BYTES_MAX;
-    struct json_text text = { .size = CLIP_JSON_BYTES_MAX };
+    int rc = clip ? attach_records(m, clip) : 0;
 
-    if (!clip)
-        return 0;
-    uint8_t *bytes = malloc(size);
-    text.at = malloc(text.size);
-    int64_t used = bytes && text.at ? encode_clip(clip, bytes, size) : -ENOMEM;
-    int rc = used < 0 ? (int)used
-                      : attach(m, MCAP_META_CLIP, MCAP_META_CLIP_TYPE, bytes, (size_t)used);
-    if (!rc) {
-        clip_json(clip->header, clip->manifest, &text);
-        rc = json_full(&text) ? -ENOBUFS
-                              : attach(m, MCAP_META_MANIFEST, "application/json", text.at,
-                                       text.length);
-    }
-    free(bytes);
-    free(text.at);
-    return rc;
+    return clip && !rc ? attach_json(m, clip) : rc;
 }
 
 int mcap_meta_write(const struct mcap_meta *meta, struct mcap_writer *writer, struct err *err)

@@ -107,7 +107,9 @@ static const struct recording_format *find_format(const struct recording_config 
 static int open_format(struct recording *r, const struct recording_config *config,
                        struct err *err)
 {
-    r->input.file = recording_file_read(config->path, err);
+    uint64_t size;
+
+    r->input.file = recording_file_read(config->path, &size, err);
     if (!r->input.file)
         return -EIO;
     r->format = find_format(config, r->input.file, err);

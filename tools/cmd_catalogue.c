@@ -42,8 +42,8 @@ static const char schema[] =
 enum statement { ADD_CLIP, ADD_EVENT, ADD_FILE, ADD_SOURCE, ADD_CLOCK, STATEMENTS };
 
 static const char *const sql[STATEMENTS] = {
-    [ADD_CLIP] = "INSERT INTO clip VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,"
-                 "?17,?18,?19,?20)",
+    [ADD_CLIP] = ("INSERT INTO clip VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,"
+                  "?16,?17,?18,?19,?20)"),
     [ADD_EVENT] = "INSERT INTO event VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
     [ADD_FILE] = "INSERT INTO file VALUES (?1,?2,?3)",
     [ADD_SOURCE] = "INSERT INTO source VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",
