@@ -274,7 +274,7 @@ BINARIES = $(if $(wildcard tools/roadloop.c),$(B)/roadloop) $(if $(wildcard daem
 DEPS = gcc make pkg-config librdkafka-dev libsqlite3-dev libyaml-dev zlib1g-dev libzstd-dev \
 	libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libcurl4-openssl-dev libcmocka-dev \
 	libjansson-dev libxxhash-dev libssl-dev zstd python3-minimal
-TEST_DEPS = clang-14 libclang-rt-14-dev clang-tidy-14 cppcheck can-utils python3-venv strace nodejs npm
+TEST_DEPS = clang-14 libclang-rt-14-dev clang-tidy-14 cppcheck can-utils python3-venv strace nodejs npm zstd
 
 WARN = -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes -Werror
 # No contraction: x86 and ARM must compute the same (rules.md 3).

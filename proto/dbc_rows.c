@@ -4,7 +4,10 @@
 #include "proto/dbc_build.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
+
+#define LABEL_MAX 4611686018427387904.0 /* 2^62: converts to int64_t */
 
 bool dbc_left_out(struct dbc_build *b)
 {
@@ -203,7 +206,7 @@ static bool take_label(struct dbc_build *b)
         if (!dbc_take_number(b, &number, "a value, a number"))
             return false;
         label.raw = number.integral ? number.integer : (int64_t)0;
-        if (!number.integral && (number.value < -0x1p62 || number.value > 0x1p62))
+        if (!number.integral && fabs(number.value) > LABEL_MAX)
             return dbc_fault(b, "a value of at most 64 bits");
         if (!number.integral)
             label.raw = (int64_t)number.value;

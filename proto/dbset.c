@@ -116,7 +116,9 @@ static int read_file(const char *path, uint8_t **ret_bytes, size_t *ret_size, st
         return err_at(err, status, path, 0, 0, "cannot read the database: %s", strerror(-status));
     }
     uint8_t *fitted = realloc(bytes, *ret_size ? *ret_size : 1);
-    *ret_bytes = fitted ? fitted : bytes;
+    if (fitted)
+        bytes = fitted;
+    *ret_bytes = bytes;
     return 0;
 }
 
@@ -334,7 +336,7 @@ int dbset_signal_find(const struct dbset *set, const char *bus, const char *mess
 {
     char base[DBC_NAME_MAX + 1];
     int16_t address = DBSET_ANY_ADDRESS;
-    struct dbset_signal found;
+    struct dbset_signal found = { .message = NULL };
 
     bus = bus ? bus : "";
     int status = search(set, bus, message, signal, &found, err);
@@ -344,7 +346,7 @@ int dbset_signal_find(const struct dbset *set, const char *bus, const char *mess
     }
     if (status == -ENOENT)
         return not_found(set, bus, message, signal, err);
-    if (status)
+    if (status || !found.message)
         return status;
     if (address != DBSET_ANY_ADDRESS && !found.message->any_source)
         return err_plain(err, -EINVAL, "'%s' takes no source address: it is no J1939 message that "
