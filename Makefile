@@ -216,7 +216,8 @@ ORACLES = \
 	jsonl_cantools.py \
 	mcap_core.mjs \
 	mcap_python.py \
-	rav4_reference.py
+	rav4_reference.py \
+	metrics.py
 
 # One binary per module: tests/test_<module>.c
 TESTS = \
@@ -245,6 +246,7 @@ TESTS = \
 	test_group \
 	test_rowbuf \
 	test_merge \
+	test_metrics \
 	test_config \
 	test_dbc \
 	test_dbset \
@@ -440,6 +442,11 @@ PREFIX ?= /usr/local
 install: all ## install binaries, unit, configuration under DESTDIR/PREFIX
 	install -D -m 755 $(B)/roadloop $(DESTDIR)$(PREFIX)/bin/roadloop
 	install -D -m 755 $(B)/roadloopd $(DESTDIR)$(PREFIX)/sbin/roadloopd
+	install -D -m 644 config/roadloopd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/roadloopd.service
+	install -D -m 644 config/sysusers-roadloop.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/roadloop.conf
+	install -D -m 644 config/sysctl-roadloop.conf $(DESTDIR)$(PREFIX)/lib/sysctl.d/60-roadloop.conf
+	test -e $(DESTDIR)/etc/roadloop/roadloop.yaml || \
+		install -D -m 640 config/roadloop.yaml $(DESTDIR)/etc/roadloop/roadloop.yaml
 
 .PHONY: clean
 clean: ## remove build/
