@@ -189,6 +189,8 @@ PROTO_MSG = \
 
 # End-to-end tests: tests/e2e/<name>.sh, run from the root with B=build/<variant>; exit 77 = lacks something.
 E2E = \
+	demo_clips.py \
+	kill.py \
 	replay \
 	convert \
 	daemon_live \

@@ -4,6 +4,8 @@
 set -u
 missing=()
 for package in "$@"; do
+    # Node may have come another way; Debian's npm would not install beside it.
+    case $package in nodejs | npm) command -v "${package/nodejs/node}" >/dev/null && continue ;; esac
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
 [ ${#missing[@]} = 0 ] && exit 0

@@ -214,7 +214,9 @@ static int check_header(struct walk *w, const struct clip_header *header)
                          header->segment, header->segments, w->segments, about->segments);
     w->segments++;
     struct facts_generation *g = generation_of(w->facts, header->generation);
-    for (uint32_t i = 0; g && !g->dbc_count && i < header->dbc_count; i++)
+    /* The second segment's header repeats the list. */
+    uint32_t new_count = g && !g->dbc_count ? header->dbc_count : 0;
+    for (uint32_t i = 0; i < new_count; i++)
         put_dbc(g, &header->dbcs[i]);
     memcpy(w->facts->pack_sha256, header->pack_sha256, SHA256_BYTES);
     return 0;
