@@ -41,10 +41,16 @@ PROTO_SRC = \
 	proto/yaml.c \
 	proto/clip.c \
 	proto/clip_pb.c \
+	proto/clip_pb_pack.c \
+	proto/clip_pb_unpack.c \
 	proto/clip_reader.c \
-	proto/codec_columnar.c \
+	proto/columnar.c \
+	proto/columnar_decode.c \
+	proto/columnar_encode.c \
 	proto/codec_rows.c \
 	proto/group.c \
+	proto/group_decode.c \
+	proto/group_encode.c \
 	proto/order.c \
 	proto/recording.c \
 	proto/recording_file.c \
@@ -62,7 +68,9 @@ FORMATS_SRC = \
 	proto/formats/csv.c \
 	proto/formats/jsonl.c \
 	proto/formats/lines.c \
-	proto/formats/rlc.c
+	proto/formats/rlc.c \
+	proto/formats/rlc_read.c \
+	proto/formats/rlc_write.c
 
 TRIGGERS_SRC = \
 	triggers/bind.c \
@@ -234,6 +242,7 @@ TESTS = \
 	test_mcap_conformance \
 	test_kafka \
 	test_wire \
+	test_uploader \
 	test_scheduler \
 	test_clipstore \
 	test_pipeline \

@@ -6,6 +6,10 @@
 
 #define CLIP_PB_MEMORY_MAX 16777216
 
+/* Whether every field is within its limit (clip.h). */
+bool clip_pb_header_fits(const struct clip_header *header);
+bool clip_pb_manifest_fits(const struct clip_manifest *manifest);
+
 /* The bytes of the packed message; with out NULL only their number. -ERANGE when a field is beyond
  * its limit, -ENOBUFS when out is too small, -ENOMEM. */
 int64_t clip_pb_header_pack(const struct clip_header *header, uint8_t *out, size_t size);

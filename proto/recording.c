@@ -107,9 +107,7 @@ static const struct recording_format *find_format(const struct recording_config 
 static int open_format(struct recording *r, const struct recording_config *config,
                        struct err *err)
 {
-    uint64_t size;
-
-    r->input.file = recording_file_read(config->path, &size, err);
+    r->input.file = recording_file_read(config->path, err);
     if (!r->input.file)
         return -EIO;
     r->format = find_format(config, r->input.file, err);

@@ -92,24 +92,48 @@ static FILE *unpack_open(FILE *from)
 
 /* --- opening --- */
 
-/* A pipe is read once into an unnamed file. Takes `from` over. */
-static FILE *spool(FILE *from, const char *name, struct err *err)
+static bool copy_all(FILE *from, FILE *to)
+{
+    char bytes[CHUNK];
+    size_t got;
+
+    while ((got = fread(bytes, 1, sizeof bytes, from)) > 0)
+        if (fwrite(bytes, 1, got, to) != got)
+            return false;
+    return !ferror(from);
+}
+
+/* A pipe is read once into an unnamed file, and so are two segments (`more`, or NULL). Takes both
+ * over. */
+static FILE *spool(FILE *from, FILE *more, const char *name, struct err *err)
 {
     FILE *to = tmpfile();
-    char bytes[CHUNK];
-    size_t got = 0;
-    bool good = to != NULL;
+    bool good = to && copy_all(from, to) && (!more || copy_all(more, to)) && fflush(to) == 0 &&
+                fseeko(to, 0, SEEK_SET) == 0;
 
-    while (good && (got = fread(bytes, 1, sizeof bytes, from)) > 0)
-        good = fwrite(bytes, 1, got, to) == got;
-    good = good && !ferror(from) && fflush(to) == 0 && fseeko(to, 0, SEEK_SET) == 0;
     if (!good)
         (void)err_at(err, -EIO, name, 0, 0, "cannot be spooled: %s", strerror(errno));
     if (from != stdin)
         (void)fclose(from);
+    if (more)
+        (void)fclose(more);
     if (!good && to)
         (void)fclose(to);
     return good ? to : NULL;
+}
+
+/* The second segment beside a first one, or NULL. */
+static FILE *open_second(const char *path)
+{
+    static const char first[] = "-0.rlc", second[] = "-1.rlc";
+    char sibling[ERR_FILE_MAX];
+    size_t length = strlen(path), end = sizeof first - 1;
+
+    if (length < end || length >= sizeof sibling || strcmp(path + length - end, first) != 0)
+        return NULL;
+    memcpy(sibling, path, length - end);
+    memcpy(sibling + length - end, second, sizeof second);
+    return fopen(sibling, "rb");
 }
 
 static bool begins_with_zstd(FILE *file)
@@ -122,26 +146,34 @@ static bool begins_with_zstd(FILE *file)
     return is;
 }
 
-FILE *recording_file_read(const char *path, uint64_t *ret_size, struct err *err)
+/* The file itself; NULL with *err filled for what cannot be opened or is a folder. */
+static FILE *open_regular(const char *path, bool *ret_regular, struct err *err)
 {
-    bool standard = !strcmp(path, "-");
-    FILE *file = standard ? stdin : fopen(path, "rb");
+    FILE *file = !strcmp(path, "-") ? stdin : fopen(path, "rb");
     struct stat info;
 
-    *ret_size = 0;
-    if (!file || fstat(fileno(file), &info) < 0 || S_ISDIR(info.st_mode)) {
-        (void)err_at(err, -EIO, path, 0, 0, "cannot be opened: %s",
-                     strerror(file && S_ISDIR(info.st_mode) ? EISDIR : errno));
-        if (file && !standard)
-            (void)fclose(file);
-        return NULL;
+    if (file && fstat(fileno(file), &info) == 0 && !S_ISDIR(info.st_mode)) {
+        *ret_regular = file != stdin && S_ISREG(info.st_mode);
+        return file;
     }
-    if (standard || !S_ISREG(info.st_mode))
-        file = spool(file, standard ? "<stdin>" : path, err);
+    (void)err_at(err, -EIO, path, 0, 0, "cannot be opened: %s", strerror(file ? EISDIR : errno));
+    if (file && file != stdin)
+        (void)fclose(file);
+    return NULL;
+}
+
+FILE *recording_file_read(const char *path, struct err *err)
+{
+    bool regular;
+    FILE *file = open_regular(path, &regular, err);
+
     if (!file)
         return NULL;
-    if (fstat(fileno(file), &info) == 0)
-        *ret_size = (uint64_t)info.st_size;
+    FILE *second = regular ? open_second(path) : NULL;
+    if (second || !regular)
+        file = spool(file, second, file == stdin ? "<stdin>" : path, err);
+    if (!file)
+        return NULL;
     if (begins_with_zstd(file))
         file = unpack_open(file);
     if (!file)

@@ -1,12 +1,14 @@
 #include "proto/clip.h"
 
 #include "proto/record.h"
+#include "proto/recording.h"
 
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #define FILE_MAX 262144
@@ -75,7 +77,7 @@ static size_t make_segment(uint32_t segment, uint32_t segments, uint32_t groups,
     assert_int_equal(at, clip_header_encode(&header, NULL, 0));
     at += clip_seed_encode(&seed, 1, out + at, FILE_MAX - (size_t)at);
     for (uint32_t g = 0; g < groups; g++) {
-        put_rows(100 + 50 * g, 50);
+        put_rows(100 + 1000 * segment + 50 * g, 50);
         *ret_last_group = (size_t)at;
         int64_t bytes = group_encode(coder, &config, rows, out + at, FILE_MAX - (size_t)at);
         assert_true(bytes > 0);
@@ -286,6 +288,71 @@ static void test_segments_read_as_one_clip_in_any_portion(void **state)
     free(file);
 }
 
+static void write_file(const char *folder, const char *name, const uint8_t *bytes, size_t size)
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    (void)fclose(file);
+}
+
+/* Rows of the file, which must be in step order, or -1 when it cannot be read to its end. */
+static int rows_of(const char *folder, const char *name, bool *ret_complete)
+{
+    char path[128];
+    struct recording *r;
+    struct recording_item item;
+    struct err err;
+    int count = 0, rc;
+    uint64_t step = 0;
+
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (recording_open(&(struct recording_config){ path, "", false }, &r, &err) < 0)
+        return -1;
+    while ((rc = recording_next(r, &item, &err)) == 1) {
+        assert_true(item.kind == RECORDING_FRAME && item.placed && item.row.step > step);
+        step = item.row.step;
+        count++;
+    }
+    *ret_complete = recording_clip(r)->manifest && recording_clip(r)->manifest->last_segment;
+    assert_int_equal(recording_clip(r)->seed_count, 1);
+    recording_close(r);
+    return rc < 0 ? -1 : count;
+}
+
+static void test_a_clip_means_all_segments_that_lie_together(void **state)
+{
+    char folder[] = "/tmp/test_clip.XXXXXX", path[128];
+    uint8_t *file = malloc(2 * FILE_MAX);
+    size_t group, first = make_segment(0, 2, 2, file, &group);
+    size_t size = first + make_segment(1, 2, 1, file + first, &group);
+    static const char *const names[] = { "x-0.rlc", "x-1.rlc", "y-0.rlc", "z.rlc" };
+    bool complete;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    write_file(folder, "x-0.rlc", file, first);
+    write_file(folder, "x-1.rlc", file + first, size - first);
+    write_file(folder, "y-0.rlc", file, first);
+    write_file(folder, "z.rlc", file, size);
+    assert_int_equal(rows_of(folder, "x-0.rlc", &complete), 150);
+    assert_true(complete);
+    assert_int_equal(rows_of(folder, "x-1.rlc", &complete), 50);
+    assert_int_equal(rows_of(folder, "y-0.rlc", &complete), 100);
+    assert_false(complete);
+    assert_int_equal(rows_of(folder, "z.rlc", &complete), 150);
+    assert_true(complete);
+    for (size_t i = 0; i < 4; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(folder);
+    free(file);
+}
+
 /* Cut at every byte: never good, and the good bytes end where the last whole record ends. */
 static void test_a_torn_tail_is_cut_at_the_last_good_record(void **state)
 {
@@ -374,6 +441,7 @@ int main(void)
         cmocka_unit_test(test_limits_hold_on_both_sides),
         cmocka_unit_test(test_seed_comes_back),
         cmocka_unit_test(test_segments_read_as_one_clip_in_any_portion),
+        cmocka_unit_test(test_a_clip_means_all_segments_that_lie_together),
         cmocka_unit_test(test_a_torn_tail_is_cut_at_the_last_good_record),
         cmocka_unit_test(test_every_flipped_byte_is_found),
         cmocka_unit_test(test_records_out_of_place_are_found),

@@ -1,6 +1,7 @@
 #include "proto/group.h"
 
 #include "proto/record.h"
+#include "proto/zpack.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -311,6 +312,173 @@ static void test_hostile_content_is_harmless(void **state)
     }
 }
 
+/* What stands in the payload of the one columnar block, in place of the true body. */
+struct broken {
+    const char *why; /* part of the message */
+    /* Changes the unpacked body of `size` bytes; returns its new size. */
+    size_t (*change)(uint8_t *body, size_t size);
+};
+
+#define BODY_RANKS(body) (16 + (size_t)load_le16(body) * 10) /* keys with no data follow */
+
+static size_t no_keys(uint8_t *body, size_t size) { store_le16(body, 0); return size; }
+static size_t many_keys(uint8_t *body, size_t size) { store_le16(body, 301); return size; }
+static size_t nine_planes(uint8_t *body, size_t size) { body[2] = 9; return size; }
+static size_t zero_unit(uint8_t *body, size_t size) { store_le64(body + 8, 0); return size; }
+static size_t huge_unit(uint8_t *body, size_t size)
+{
+    store_le64(body + 8, UINT64_C(1) << 63);
+    return size;
+}
+static size_t many_escapes(uint8_t *body, size_t size)
+{
+    store_le32(body + 4, UINT32_MAX);
+    return size;
+}
+static size_t long_key(uint8_t *body, size_t size)
+{
+    memset(body + 16 + (size_t)load_le16(body) * 5, 65, 1);
+    return size;
+}
+static size_t short_sum(uint8_t *body, size_t size)
+{
+    body[16 + (size_t)load_le16(body) * 7]--;
+    return size;
+}
+static size_t bad_rank(uint8_t *body, size_t size)
+{
+    body[BODY_RANKS(body)] = 10;
+    return size;
+}
+static size_t unknown_successor(uint8_t *body, size_t size)
+{
+    body[BODY_RANKS(body)] = 7; /* index >= count */
+    return size;
+}
+static size_t escape_without_key(uint8_t *body, size_t size)
+{
+    body[BODY_RANKS(body)] = 8;
+    return size;
+}
+static size_t one_byte_less(uint8_t *body, size_t size) { (void)body; return size - 1; }
+static size_t one_byte_more(uint8_t *body, size_t size) { body[size] = 0; return size + 1; }
+static size_t only_head(uint8_t *body, size_t size) { (void)body; (void)size; return 16; }
+static size_t too_large(uint8_t *body, size_t size)
+{
+    memset(body + size, 0, BLOCK_BYTES_MAX + 1 - size); /* a bomb: 8 MiB in a few hundred bytes */
+    return BLOCK_BYTES_MAX + 1;
+}
+
+static const struct broken broken_bodies[] = {
+    { "0 keys", no_keys }, { "301 keys", many_keys }, { "9 gap planes", nine_planes },
+    { "unit 0", zero_unit }, { "unit 9223372036854775808", huge_unit },
+    { "4294967295 escapes", many_escapes }, { "has length 65", long_key },
+    { "keys have 299 rows", short_sum }, { "order is wrong at row 1", bad_rank },
+    { "order is wrong at row 1", unknown_successor },
+    { "order is wrong at row 1", escape_without_key }, { "cut off", one_byte_less },
+    { "after the last column", one_byte_more }, { "is cut off", only_head },
+    { "at most 8388608 are allowed", too_large },
+};
+
+/* A group of one block with that payload, its hashes good. */
+static size_t wrap(const uint8_t *head, const uint8_t *payload, size_t size, uint8_t *record)
+{
+    uint8_t *block = record + RECORD_HEAD_BYTES + 64;
+
+    memcpy(record, head, RECORD_HEAD_BYTES + 64 + 32);
+    store_le32(block + 12, (uint32_t)size);
+    memcpy(block + 32, payload, size);
+    store_le64(block + 32 + size, hash_xxh3(block, 32 + size));
+    return record_seal(record, RECORD_GROUP, 64 + 40 + size);
+}
+
+static void expect_refused(const uint8_t *record, size_t size, const char *why)
+{
+    struct group_head head;
+    struct err err = { 0 };
+
+    assert_int_equal(group_decode(coder, record, size, &head, back, &err), -EBADMSG);
+    if (!strstr(err.text, why))
+        print_message("expected '%s', found '%s'\n", why, err.text);
+    assert_non_null(strstr(err.text, why));
+}
+
+static void test_broken_columns_are_refused_by_name(void **state)
+{
+    struct zpack *pack = zpack_open();
+    uint8_t *good = malloc(65536), *record = malloc(1 << 20), *packed = malloc(1 << 20);
+    uint8_t *body = malloc(BLOCK_BYTES_MAX + 1), *bad = malloc(BLOCK_BYTES_MAX + 1);
+
+    (void)state;
+    rowbuf_clear(rows);
+    for (uint32_t i = 0; i < 300; i++) {
+        struct row row = { .step = i, .mono_ns = i * 1000 + i % 7,
+                           .frame = { .stamp_ns = i * 1000 + i % 7, .id = i % 3 } };
+        assert_int_equal(rowbuf_put(rows, &row), 0);
+    }
+    size_t size = round_trip(CODEC_COLUMNAR);
+    memcpy(good, group_bytes(coder), size);
+    const uint8_t *block = good + RECORD_HEAD_BYTES + 64;
+    assert_int_equal(block[1], CODEC_COLUMNAR);
+    int64_t content = zpack_content(block + 32, load_le32(block + 12));
+    assert_int_equal(zpack_decode(pack, block + 32, load_le32(block + 12), body, (size_t)content),
+                     0);
+    for (size_t i = 0; i < sizeof broken_bodies / sizeof broken_bodies[0]; i++) {
+        memcpy(bad, body, (size_t)content);
+        struct zpack_part part = { bad, broken_bodies[i].change(bad, (size_t)content) };
+        int64_t bytes = zpack_encode(pack, &part, 1, packed, 1 << 20);
+        assert_true(bytes > 0);
+        expect_refused(record, wrap(good, packed, (size_t)bytes, record), broken_bodies[i].why);
+    }
+    static const uint8_t no_size[] = { 0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x01, 0x00, 0x00 };
+    static const uint8_t huge[] = { 0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0 };
+    expect_refused(record, wrap(good, no_size, sizeof no_size, record), "content size");
+    expect_refused(record, wrap(good, huge, sizeof huge, record), "declares 1099511627776 bytes");
+    expect_refused(record, wrap(good, body, 40, record), "no zstd frame");
+    memcpy(packed, block + 32, load_le32(block + 12));
+    packed[load_le32(block + 12)] = 0; /* a byte after the frame */
+    expect_refused(record, wrap(good, packed, load_le32(block + 12) + 1, record), "damaged");
+    zpack_close(pack);
+    free(good);
+    free(record);
+    free(packed);
+    free(body);
+    free(bad);
+}
+
+static void test_broken_heads_are_refused_by_name(void **state)
+{
+    static const struct { size_t at; uint8_t value; const char *why; } cases[] = {
+        { 8 + 4, 0, "0 rows" }, { 8 + 6, 255, "rows in" }, { 8 + 56, 0, "in 0 blocks" },
+        { 8 + 56, 33, "in 33 blocks" }, { 8 + 56, 2, "block" }, { 8 + 57, 2, "this version" },
+        { 8 + 63, 1, "this version" }, { 8 + 24, 1, "run backward" },
+        { 8 + 64, 32, "source 32" }, { 8 + 65, 9, "unknown codec 9" },
+        { 8 + 66, 1, "this version" }, { 8 + 68, 9, "blocks have 9 rows" },
+        { 8 + 64 + 16, 7, "do not match its head" }, { 8 + 40, 9, "run backward" },
+        { 8 + 57, 1, "cut off" },
+    };
+    struct row row = { .mono_ns = 1000 };
+
+    (void)state;
+    rowbuf_clear(rows);
+    for (uint32_t i = 0; i < 10; i++) {
+        row.step = i;
+        row.frame = (struct frame){ .stamp_ns = 5, .id = 1 };
+        assert_int_equal(rowbuf_put(rows, &row), 0);
+    }
+    size_t size = round_trip(CODEC_ROWS);
+    uint8_t *good = malloc(size), *bad = malloc(size);
+    memcpy(good, group_bytes(coder), size);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        memcpy(bad, good, size);
+        bad[cases[i].at] = cases[i].value;
+        reseal(bad, size, RECORD_HEAD_BYTES + 64);
+        expect_refused(bad, size, cases[i].why);
+    }
+    free(good);
+    free(bad);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +489,8 @@ int main(void)
         cmocka_unit_test(test_bad_requests_are_refused),
         cmocka_unit_test(test_every_byte_is_covered_by_a_hash),
         cmocka_unit_test(test_hostile_content_is_harmless),
+        cmocka_unit_test(test_broken_columns_are_refused_by_name),
+        cmocka_unit_test(test_broken_heads_are_refused_by_name),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

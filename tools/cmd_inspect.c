@@ -1,5 +1,6 @@
 /* roadloop inspect: what a clip holds. Every hash is checked in any case; --verify also decodes
  * every row and counts again what the manifest claims. */
+#include "proto/recording_file.h"
 #include "tools/cmd.h"
 #include "tools/inspect.h"
 
@@ -11,7 +12,8 @@
 static const char usage[] =
     "usage: roadloop inspect CLIP [--verify] [--json]\n"
     "\n"
-    "CLIP is a segment (.rlc), or the segments of one clip one after the other; - is a pipe.\n"
+    "CLIP is a segment (.rlc), or the segments of one clip one after the other; - is a pipe. A second\n"
+    "segment X-1.rlc that lies beside X-0.rlc is read with it.\n"
     "--verify decodes every row and counts again what the manifest claims; the exit status is 1\n"
     "when the clip is torn or damaged.\n";
 
@@ -149,33 +151,35 @@ static int finish(struct inspect *x, int rc, const struct clip_reader *reader,
     return x->segments ? CMD_NO : CMD_BAD;
 }
 
+static int inspect_file(struct inspect *x, const char *path, FILE *file, struct err *err)
+{
+    const struct clip_reader_config config = { .name = path, .heads_only = !x->verify };
+    struct clip_reader *reader = clip_reader_open(&config);
+
+    if (!reader) {
+        (void)err_plain(err, -ENOMEM, "no memory for a reader");
+        return CMD_BAD;
+    }
+    x->print->begin(x->to, path);
+    int status = finish(x, read_all(x, file, reader, err), reader, err);
+    clip_reader_close(reader);
+    if (status != CMD_GOOD && !err->text[0])
+        (void)err_at(err, -EBADMSG, path, 0, 0, "the manifest is not true: %s", x->result.text);
+    /* A torn clip is worth a look; only --verify asks whether it is whole. */
+    return status == CMD_NO && !x->verify && x->result.rc == -EPIPE ? CMD_GOOD : status;
+}
+
 static int inspect(struct inspect *x, const char *path)
 {
     struct err err = { 0 };
-    FILE *file = !strcmp(path, "-") ? stdin : fopen(path, "rb");
-    struct clip_reader *reader =
-        clip_reader_open(&(struct clip_reader_config){ .name = path, .heads_only = !x->verify });
-    int rc = 0;
+    FILE *file = recording_file_read(path, &err);
+    int status = file ? inspect_file(x, path, file, &err) : CMD_BAD;
 
-    if (!file)
-        rc = err_at(&err, -EIO, path, 0, 0, "cannot be opened: %s", strerror(errno));
-    else if (!reader)
-        rc = err_plain(&err, -ENOMEM, "no memory for a reader");
-    if (rc < 0) {
-        rc = cmd_fail("inspect", &err);
-    } else {
-        x->print->begin(x->to, path);
-        rc = finish(x, read_all(x, file, reader, &err), reader, &err);
-        if (rc != CMD_GOOD)
-            (void)cmd_fail("inspect", err.text[0] ? &err : &(struct err){ .text = "the manifest is "
-                                                                                "not true" });
-        if (rc == CMD_NO && !x->verify && x->result.rc == -EPIPE)
-            rc = CMD_GOOD;
-    }
-    clip_reader_close(reader);
-    if (file && file != stdin)
+    if (file)
         (void)fclose(file);
-    return rc;
+    if (err.text[0])
+        (void)cmd_fail("inspect", &err);
+    return status;
 }
 
 int cmd_inspect(int argc, char **argv)

@@ -68,17 +68,18 @@ for path in sorted(glob.glob(folder + '/dataset/date=*/vehicle=*/*.json')):
     mcap = os.path.getsize(raw); os.unlink(raw)
     frames = text.count(b'\n')
     rows.append((clip, os.path.getsize(base + '.rlc'), packed, mcap, frames, os.path.relpath(base + '.mcap')))
+rows.sort(key=lambda row: row[0]['start'])
 if not rows:
     sys.exit('demo: no clip reached the dataset')
-print(f"{'rule':<28}{'time':<26}{'frames':>8}{'bytes':>9}{'candump+zstd':>18}{'MCAP+zstd':>18}")
+print(f"{'rule':<28}{'time':<26}{'frames':>8}{'bytes':>9}{'candump+zstd':>18}{'indexed MCAP':>18}")
 for clip, size, packed, mcap, frames, path in rows:
     rules = ' '.join(dict.fromkeys(e['rule'].split('/')[-1] for e in clip['events']))
-    print(f"{rules[:27]:<28}{str(clip.get('start_utc') or clip.get('start'))[:25]:<26}{frames:>8}{size:>9}"
+    print(f"{rules[:27]:<28}{clip.get('wall_start', clip['start'])[:19]:<26}{frames:>8}{size:>9}"
           f"{packed:>10} ({packed / size:.1f}x){mcap:>10} ({mcap / size:.1f}x)")
     print('    ' + path)
 total = [sum(r[i] for r in rows) for i in (1, 2, 3, 4)]
 print(f"{len(rows)} clips, {total[3]} frames, {total[0]} bytes on the air = {total[0] / total[3]:.2f} B/frame; "
-      f"candump+zstd -3 {total[1] / total[0]:.1f} times, MCAP+zstd -3 {total[2] / total[0]:.1f} times as much")
+      f"candump+zstd -3 {total[1] / total[0]:.1f} times, the same frames as indexed MCAP with zstd {total[2] / total[0]:.1f} times as much")
 first = rows[0][5]
 print(f"""
 What to do next

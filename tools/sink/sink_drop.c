@@ -1,18 +1,15 @@
-/* The drop folder: transport "file" of cars without Kafka (uploader/filedrop.h). A car writes its
- * segments as CLIP-<segment>.rlc and then CLIP.manifest, the encoded manifest-final or a later
- * question; the sink writes CLIP.receipt beside them, or CLIP.refused with the reason. */
+/* The drop folder (uploader/filedrop.h): CLIP.rlc and CLIP.manifest from the car, SHA.artifact for its
+ * databases; the sink answers with CLIP.receipt, or says why not in CLIP.refused. A car removes the
+ * receipt when it has read it, so CLIP.answered remembers that this manifest has its answer. */
 #include "tools/sink/sink_private.h"
 
 #include "proto/clip.h"
-#include "proto/job.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define MANIFEST_SUFFIX ".manifest"
 
 struct drop {
     struct sink *sink;
@@ -62,24 +59,6 @@ static int refuse(const struct drop *drop, const char *reason)
     return write_side(drop, ".refused", text, (size_t)size);
 }
 
-/* Was this very question answered? */
-static bool is_answered(const struct drop *drop)
-{
-    struct wire_value value;
-    char name[FILES_PATH_MAX], *bytes;
-    size_t size;
-    bool same = false;
-
-    side_name(drop, ".receipt", name);
-    if (files_read(drop->files, name, WIRE_RECEIPT_MAX, &bytes, &size))
-        return false;
-    if (!wire_decode(bytes, size, NULL, &value) && value.kind == WIRE_RECEIPT)
-        same = value.receipt.ask == drop->ask &&
-               !memcmp(value.receipt.final_sha256, drop->final_sha256, SHA256_BYTES);
-    free(bytes);
-    return same;
-}
-
 static int read_manifest(struct drop *drop, const char *name, struct err *err)
 {
     struct wire_value value;
@@ -114,23 +93,33 @@ static int read_manifest(struct drop *drop, const char *name, struct err *err)
     return 0;
 }
 
-/* Opens the segments; those that are not here whole become ranges of *receipt. */
-static void open_segments(struct drop *drop, struct dataset_piece *pieces,
-                          struct wire_receipt *receipt)
+static void ask_for(const struct drop *drop, uint32_t segment, struct wire_receipt *receipt)
 {
+    receipt->result = WIRE_MISSING;
+    receipt->ranges[receipt->range_count++] = (struct wire_range){
+        (uint8_t)segment, 0, wire_chunk_count(&drop->final.segments[segment]) };
+}
+
+/* The segments lie joined in CLIP.rlc; one that is not whole there becomes a range of *receipt.
+ * Returns the descriptor, or a negative errno when there is no such file. */
+static int open_segments(struct drop *drop, struct dataset_piece *pieces,
+                         struct wire_receipt *receipt)
+{
+    char name[FILES_PATH_MAX];
+    off_t size = 0;
+    int64_t at = 0;
+
+    side_name(drop, ".rlc", name);
+    int fd = files_open_read(drop->files, name, &size);
     for (uint32_t k = 0; k < drop->final.about.segments; k++) {
-        char name[JOB_NAME_MAX];
-        off_t size = 0;
-        job_segment_name(drop->final.about.clip_id, k, name);
-        pieces[k] = (struct dataset_piece){ .fd = files_open_read(drop->files, name, &size),
-                                            .bytes = drop->final.segments[k].bytes };
-        memcpy(pieces[k].sha256, drop->final.segments[k].sha256, SHA256_BYTES);
-        if (pieces[k].fd >= 0 && size == pieces[k].bytes)
-            continue;
-        receipt->result = WIRE_MISSING;
-        receipt->ranges[receipt->range_count++] =
-            (struct wire_range){ (uint8_t)k, 0, wire_chunk_count(&drop->final.segments[k]) };
+        const struct wire_segment *segment = &drop->final.segments[k];
+        pieces[k] = (struct dataset_piece){ .fd = fd, .offset = at, .bytes = segment->bytes };
+        memcpy(pieces[k].sha256, segment->sha256, SHA256_BYTES);
+        at += segment->bytes;
+        if (fd < 0 || at > size)
+            ask_for(drop, k, receipt);
     }
+    return fd;
 }
 
 static int store(struct drop *drop, const struct dataset_piece *pieces,
@@ -144,10 +133,7 @@ static int store(struct drop *drop, const struct dataset_piece *pieces,
     if (rc)
         return rc;
     if (outcome.result == ASSEMBLER_BAD_SEGMENT) {
-        receipt->result = WIRE_MISSING;
-        receipt->ranges[receipt->range_count++] = (struct wire_range){
-            (uint8_t)outcome.bad_slot, 0,
-            wire_chunk_count(&drop->final.segments[outcome.bad_slot]) };
+        ask_for(drop, outcome.bad_slot, receipt);
         return refuse(drop, outcome.reason);
     }
     receipt->result = WIRE_COMPLETE;
@@ -170,18 +156,15 @@ static void take_drop(struct drop *drop, const char *name)
         (void)refuse(drop, err.text);
         return;
     }
-    if (is_answered(drop))
-        return;
-    for (uint32_t k = 0; k < SEGMENTS_MAX; k++)
-        pieces[k].fd = -1;
-    open_segments(drop, pieces, &receipt);
+    int fd = open_segments(drop, pieces, &receipt);
     if (receipt.result != WIRE_MISSING)
         rc = store(drop, pieces, &receipt, &err);
-    for (uint32_t k = 0; k < SEGMENTS_MAX; k++)
-        if (pieces[k].fd >= 0)
-            (void)close(pieces[k].fd);
+    if (fd >= 0)
+        (void)close(fd);
     if (!rc)
         rc = answer(drop, &receipt);
+    if (!rc)
+        rc = write_side(drop, ".answered", "", 0);
     if (rc) {
         if (!err.text[0])
             (void)err_at(&err, rc, drop->sink->config.drop, 0, 0, "%s", strerror(-rc));
@@ -189,43 +172,79 @@ static void take_drop(struct drop *drop, const char *name)
     }
 }
 
-/* "<32 hex>.manifest" */
-static bool is_manifest(const char *name, char clip[CLIP_ID_HEX])
+/* "<digits of hex><suffix>" */
+static bool has_name(const char *name, size_t digits, const char *suffix)
 {
-    uint8_t id[CLIP_ID_BYTES];
+    uint8_t bytes[SHA256_BYTES];
+    char hex[SHA256_HEX];
 
-    if (strlen(name) != 2 * CLIP_ID_BYTES + sizeof MANIFEST_SUFFIX - 1 ||
-        strcmp(name + 2 * CLIP_ID_BYTES, MANIFEST_SUFFIX))
+    if (strlen(name) != digits + strlen(suffix) || strcmp(name + digits, suffix))
         return false;
-    (void)snprintf(clip, CLIP_ID_HEX, "%.32s", name);
-    return !hex_to(clip, CLIP_ID_BYTES, id);
+    (void)snprintf(hex, sizeof hex, "%.*s", (int)digits, name);
+    return !hex_to(hex, digits / 2, bytes);
 }
 
-/* A refused manifest stays refused until the car writes it anew. */
-static bool is_refused(const struct drop *drop, const char *name)
+/* Answered or refused manifests rest until the car writes them anew. */
+static bool is_settled(const struct drop *drop, const char *manifest)
 {
-    char refused[FILES_PATH_MAX];
+    char answered[FILES_PATH_MAX], refused[FILES_PATH_MAX];
 
+    side_name(drop, ".answered", answered);
     side_name(drop, ".refused", refused);
-    return files_newer(drop->files, refused, name);
+    return files_newer(drop->files, answered, manifest) ||
+           files_newer(drop->files, refused, manifest);
+}
+
+static void drop_manifest(struct sink *sink, struct files *files, const char *name)
+{
+    struct drop drop = { .sink = sink, .files = files };
+
+    if (!has_name(name, 2 * CLIP_ID_BYTES, ".manifest"))
+        return;
+    (void)snprintf(drop.clip, sizeof drop.clip, "%.32s", name);
+    if (!is_settled(&drop, name))
+        take_drop(&drop, name);
+}
+
+/* What is refused stays where it is: the artifact is only missing, and counted. */
+static void drop_artifact(struct sink *sink, struct files *files, const char *name)
+{
+    uint8_t sha256[SHA256_BYTES];
+    struct wire_value value;
+    struct err err;
+    char hex[SHA256_HEX], *bytes;
+    size_t size;
+
+    if (!has_name(name, 2 * SHA256_BYTES, ".artifact"))
+        return;
+    (void)snprintf(hex, sizeof hex, "%.64s", name);
+    if (hex_to(hex, SHA256_BYTES, sha256) || artifacts_has(sink->artifacts, sha256) ||
+        files_read(files, name, WIRE_ARTIFACT_VALUE_MAX, &bytes, &size))
+        return;
+    if (wire_decode(bytes, size, &err, &value) || value.kind != WIRE_ARTIFACT ||
+        artifacts_put(sink->artifacts, hex, strlen(hex), &value.artifact, &err))
+        sink->stats.drops_refused++;
+    free(bytes);
+}
+
+static void each_name(struct sink *sink, struct files *files, DIR *dir,
+                      void (*take)(struct sink *, struct files *, const char *))
+{
+    rewinddir(dir);
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+        take(sink, files, entry->d_name);
 }
 
 void drop_scan(struct sink *sink)
 {
-    struct files *files;
+    struct files *files = NULL;
     DIR *dir = opendir(sink->config.drop);
 
-    if (!dir)
-        return;
-    if (files_open(sink->config.drop, NULL, &files)) {
-        (void)closedir(dir);
-        return;
+    if (dir && !files_open(sink->config.drop, NULL, &files)) {
+        each_name(sink, files, dir, drop_artifact);
+        each_name(sink, files, dir, drop_manifest);
     }
-    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-        struct drop drop = { .sink = sink, .files = files };
-        if (is_manifest(entry->d_name, drop.clip) && !is_refused(&drop, entry->d_name))
-            take_drop(&drop, entry->d_name);
-    }
-    (void)closedir(dir);
     files_close(files);
+    if (dir)
+        (void)closedir(dir);
 }

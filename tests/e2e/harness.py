@@ -1,0 +1,218 @@
+"""What the end-to-end tests share: a broker, a sink and a daemon as processes of their own, the clips
+that replay says must come out, and the check of a dataset against them (G1, G2, G3)."""
+import glob
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+B = os.path.join(ROOT, os.environ.get('B', 'build/release'))
+ROADLOOP, ROADLOOPD = os.path.join(B, 'roadloop'), os.path.join(B, 'roadloopd')
+RAV4 = os.path.join(ROOT, 'tests/data/rav4')
+DBCS = [f'can0={RAV4}/toyota_nodsu_pt_generated.dbc', f'can1={RAV4}/toyota_adas.dbc']
+BUSY = os.path.join(ROOT, 'tests/data/packs/busy.yaml')
+TOPICS = {'clip': 4, 'receipt': 4, 'artifact': 1, 'status': 4, 'dataset': 4, 'dlq': 4}
+ENV = 'e2e'
+
+
+def fail(text):
+    sys.exit('FAILED: ' + text)
+
+
+def check(good, text):
+    if not good:
+        fail(text)
+
+
+def until(condition, seconds, what):
+    """Polls a condition that another process makes true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    fail(f'not within {seconds} s: {what}')
+
+
+def run(*command, ok=(0,)):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if done.returncode not in ok:
+        fail(f'exit status {done.returncode}: {" ".join(command)}\n{done.stderr.decode()[-3000:]}')
+    return done
+
+
+def read_metrics(path):
+    """{name{labels}: value} of an OpenMetrics text."""
+    values = {}
+    with open(path) as f:
+        for line in f:
+            if not line.startswith('#') and line.strip():
+                name, value = line.rsplit(' ', 1)
+                values[name] = float(value)
+    return values
+
+
+class Broker:
+    """librdkafka's mock cluster behind `roadloop mock-broker`."""
+
+    def __init__(self, env=ENV, topics=TOPICS):
+        command = [ROADLOOP, 'mock-broker']
+        for name, partitions in topics.items():
+            command += ['--topic', f'roadloop.{env}.{name}.v1:{partitions}']
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.bootstrap = self.process.stdout.readline().strip()
+        check(self.bootstrap, 'the broker did not start')
+
+    def say(self, command):
+        self.process.stdin.write(command + '\n')
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline().strip()
+        check(answer == 'ok', f'mock-broker: {command}: {answer}')
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Stack:
+    """One vehicle, one broker, one sink, in a folder of their own."""
+
+    def __init__(self, pack=BUSY, log=None, seed=1, vehicle='car-1', **config):
+        self.random = random.Random(seed)
+        self.folder = tempfile.mkdtemp(prefix='roadloop-e2e-')
+        self.log, self.pack, self.vehicle = log or self.path('can.log'), pack, vehicle
+        if not log:
+            run('zstd', '-dqf', f'{RAV4}/can.log.zst', '-o', self.log)
+        self.broker = Broker()
+        self.config = {
+            'transport': 'kafka', 'quota': '256MiB', 'rate': '8MiB', 'burst': '1MiB', 'chunk': '16KiB', 'speed': 'max',
+            'writes_per_day': '4096MiB', 'extra': '', **config}
+        self.children = []
+        self.sink_process = None
+        os.makedirs(self.path('state'))
+        os.makedirs(self.path('dataset'))
+        self.write_config()
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write_config(self, name='roadloop.yaml', bootstrap=None):
+        c = self.config
+        with open(self.path(name), 'w') as f:
+            f.write(f'''vehicle: {self.vehicle}
+recording: {{path: "{self.log}", speed: {c['speed']}}}
+databases: [{', '.join(DBCS)}]
+packs: ["{self.pack}"]
+store: {{path: "{self.path('state')}", quota: {c['quota']}, chunk: {c['chunk']}, writes_per_day: {c['writes_per_day']}}}
+upload: {{transport: {c['transport']}, brokers: "{bootstrap or self.broker.bootstrap}", environment: {ENV}, rate: {c['rate']}, burst: {c['burst']}, artifacts: yes}}
+control: {{socket: "{self.path('control.sock')}"}}
+metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
+{c['extra']}''')
+
+    def expected(self):
+        """The clips that replay cuts: {clip id hex: bytes of all segments}."""
+        out = self.path('expected')
+        shutil.rmtree(out, ignore_errors=True)
+        command = [ROADLOOP, 'replay', self.log, '--rules', self.pack, '--out', out, '--config', self.path('roadloop.yaml')]
+        for dbc in DBCS:
+            command += ['--dbc', dbc]
+        run(*command)
+        clips = {}
+        for path in sorted(glob.glob(out + '/*.rlc')):
+            with open(path, 'rb') as f:
+                clips.setdefault(os.path.basename(path)[:32], []).append(f.read())
+        check(clips, 'replay cut no clip')
+        return {clip: b''.join(parts) for clip, parts in clips.items()}
+
+    # --- sink ---
+    def start_sink(self, *more):
+        log = open(self.path('sink.log'), 'ab')
+        self.sink_process = subprocess.Popen(
+            [ROADLOOP, 'sink', 'run', '--bootstrap', self.broker.bootstrap, '--env', ENV, '--dataset', self.path('dataset'),
+             '--cache', self.path('sink.cache'), '--partitions', '0-3', '--metrics', self.path('sink.prom'), *more],
+            stdout=log, stderr=log)
+        return self.sink_process
+
+    def kill_sink(self):
+        self.sink_process.kill()
+        self.sink_process.wait()
+
+    def stop_sink(self):
+        self.sink_process.terminate()
+        check(self.sink_process.wait(timeout=20) == 0, 'the sink did not stop cleanly:\n' + self.tail('sink.log'))
+
+    # --- daemon ---
+    def start_daemon(self, *more, wrap=()):
+        log = open(self.path('daemon.log'), 'ab')
+        process = subprocess.Popen([*wrap, ROADLOOPD, '--config', self.path('roadloop.yaml'), *(more or ('--once',))],
+                                   stdout=log, stderr=log)
+        self.children.append(process)
+        return process
+
+    def finish_daemon(self, process, seconds=60):
+        try:
+            status = process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            fail(f'the daemon did not end within {seconds} s:\n' + self.tail('daemon.log'))
+        check(status == 0, f'the daemon ended with {status}:\n' + self.tail('daemon.log'))
+
+    def tail(self, name, lines=30):
+        try:
+            with open(self.path(name), errors='replace') as f:
+                return ''.join(f.readlines()[-lines:])
+        except OSError:
+            return ''
+
+    # --- dataset ---
+    def records(self):
+        """{clip id hex: (path without ending, CLIP.json)}"""
+        found = {}
+        for path in glob.glob(self.path('dataset') + '/date=*/vehicle=*/*.json'):
+            with open(path) as f:
+                record = json.load(f)
+            clip = os.path.basename(path)[:-5]
+            check(clip not in found, f'clip {clip} stands twice in the dataset')
+            found[clip] = path[:-5], record
+        return found
+
+    def stored(self):
+        """{clip id hex: path without ending} of the clips that the dataset says are whole."""
+        return {clip: base for clip, (base, record) in self.records().items() if record['status'] in ('complete', 'raw-only')}
+
+    def check_dataset(self, expected):
+        """Complete, each clip once, byte-exact, nothing else."""
+        found = self.stored()
+        missing, extra = set(expected) - set(found), set(found) - set(expected)
+        check(not missing and not extra, f'dataset: missing {sorted(missing)}, beyond {sorted(extra)}\n'
+              + self.tail('sink.log') + self.tail('daemon.log'))
+        rlcs = glob.glob(self.path('dataset') + '/date=*/vehicle=*/*.rlc')
+        check(len(rlcs) == len(expected), f'dataset: {len(rlcs)} .rlc for {len(expected)} clips')
+        for clip, base in found.items():
+            with open(base + '.rlc', 'rb') as f:
+                check(f.read() == expected[clip], f'clip {clip} is not byte-exact')
+            check(os.path.exists(base + '.mcap'), f'clip {clip} has no MCAP')
+
+    def close(self):
+        for process in self.children + [self.sink_process]:
+            if process and process.poll() is None:
+                process.kill()
+                process.wait()
+        self.broker.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *rest):
+        self.close()
+        if kind and os.environ.get('KEEP'):
+            print('kept', self.folder)
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
