@@ -206,7 +206,8 @@ E2E = \
 	daemon_reload \
 	daemon_same_bytes \
 	doctor \
-	never_sends
+	never_sends \
+	mcap
 
 # The longer ones, for .ci/run and test-long.
 E2E_LONG = \

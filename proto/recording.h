@@ -111,6 +111,8 @@ struct recording_writer_config {
     const uint8_t *recording_sha256;    /* decoded source recording, or NULL */
     const struct recording_clip *clip;  /* the clip that is copied, or NULL */
     const struct recording_skips *skips; /* for the manifest; read at commit; or NULL */
+    const struct recording_attachment *attachments; /* packs, for .mcap; may be none */
+    uint32_t attachment_count;
 };
 
 struct recording_writer;

@@ -12,20 +12,27 @@
 
 static const char usage[] =
     "usage: roadloop convert IN OUT [--codec rows|columnar] [--in FMT] [--out FMT]\n"
-    "                        [--dbc [BUS=]FILE]... [--start T] [--end T] [--strict]\n"
+    "                        [--dbc [BUS=]FILE]... [--rules PACK]... [--start T] [--end T]\n"
+    "                        [--strict]\n"
     "\n"
     "IN and OUT may be - for a pipe; a name ending in .zst is unpacked and packed on the way.\n"
     "FMT is candump, rlc, jsonl, csv or mcap; else the first bytes of IN and the name of OUT tell.\n"
     "With databases .jsonl and .mcap have message and signals of each frame that one of them knows; a\n"
-    "database without BUS serves every bus. T is in seconds of the recording's own clock, both ends\n"
+    "database without BUS serves every bus. --rules puts a pack into an .mcap, so that a clip can be\n"
+    "replayed from it alone. T is in seconds of the recording's own clock, both ends\n"
     "included. --strict refuses the recording at the first line that would be skipped, and a\n"
     "database at the first row that would be taken with a warning.\n";
+
+#define PACKS_MAX 16
 
 struct convert {
     const char *in, *out, *in_format, *out_format;
     const char *dbcs[DBSET_ENTRIES_MAX];
     uint32_t dbc_count;
     struct dbset *dbset; /* of `dbcs`; NULL when none is given */
+    const char *rules[PACKS_MAX];
+    struct recording_attachment packs[PACKS_MAX]; /* of `rules`; name and bytes are ours */
+    uint32_t rule_count, pack_count;
     int64_t start_ns, end_ns;
     uint8_t codec;
     bool strict;
@@ -62,6 +69,14 @@ static int add_dbc(struct convert *c, const char *value)
     return 0;
 }
 
+static int add_rules(struct convert *c, const char *value)
+{
+    if (c->rule_count == PACKS_MAX)
+        return -EINVAL;
+    c->rules[c->rule_count++] = value;
+    return 0;
+}
+
 /* One option and its value; -EINVAL when it is none or its value is wrong. */
 static int parse_option(struct convert *c, const char *name, const char *value)
 {
@@ -75,6 +90,8 @@ static int parse_option(struct convert *c, const char *name, const char *value)
         c->out_format = value;
     else if (!strcmp(name, "--dbc"))
         return add_dbc(c, value);
+    else if (!strcmp(name, "--rules"))
+        return add_rules(c, value);
     else if (!strcmp(name, "--codec"))
         return parse_codec(value, &c->codec);
     else if (!strcmp(name, "--start"))
@@ -182,6 +199,7 @@ static int convert(struct convert *c, struct recording *from, struct err *err)
         .path = c->out, .format = c->out_format, .codec = c->codec,
         .sources = recording_sources(from), .recording_sha256 = scan.sha256,
         .clip = cut ? NULL : recording_clip(from), .skips = &scan.skips, .dbset = c->dbset,
+        .attachments = c->packs, .attachment_count = c->pack_count,
     };
     rc = recording_writer_open(&config, &to, err);
     if (rc == 0)
@@ -212,6 +230,51 @@ static int load_dbcs(struct convert *c, struct err *err)
     return rc;
 }
 
+static int read_pack(FILE *file, const char *path, struct recording_attachment *pack,
+                     struct err *err)
+{
+    const char *slash = strrchr(path, '/');
+    uint8_t *bytes = malloc(ARTIFACT_RAW_BYTES_MAX + 1);
+    char *name = NULL;
+
+    if (!bytes || asprintf(&name, "pack/%s", slash ? slash + 1 : path) < 0) {
+        free(bytes);
+        return err_plain(err, -ENOMEM, "no memory for a pack");
+    }
+    *pack = (struct recording_attachment){ name, MCAP_META_PACK_TYPE, bytes,
+                                           fread(bytes, 1, ARTIFACT_RAW_BYTES_MAX + 1, file) };
+    if (ferror(file))
+        return err_at(err, -EIO, path, 0, 0, "cannot be read: %s", strerror(errno));
+    if (pack->size > ARTIFACT_RAW_BYTES_MAX)
+        return err_at(err, -ERANGE, path, 0, 0, "a pack has at most %d bytes",
+                      ARTIFACT_RAW_BYTES_MAX);
+    return 0;
+}
+
+static int load_packs(struct convert *c, struct err *err)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < c->rule_count; i++) {
+        FILE *file = fopen(c->rules[i], "rb");
+        if (!file)
+            return err_at(err, -errno, c->rules[i], 0, 0, "cannot be opened: %s",
+                          strerror(errno));
+        rc = read_pack(file, c->rules[i], &c->packs[i], err);
+        c->pack_count = i + 1;
+        (void)fclose(file);
+    }
+    return rc;
+}
+
+static void free_packs(struct convert *c)
+{
+    for (uint32_t i = 0; i < c->pack_count; i++) {
+        free((void *)(uintptr_t)c->packs[i].name);
+        free((void *)(uintptr_t)c->packs[i].bytes);
+    }
+}
+
 int cmd_convert(int argc, char **argv)
 {
     struct convert c = { .codec = CODEC_COLUMNAR, .start_ns = INT64_MIN, .end_ns = INT64_MAX };
@@ -225,10 +288,13 @@ int cmd_convert(int argc, char **argv)
     const struct recording_config config = { c.in, c.in_format, c.strict };
     int rc = load_dbcs(&c, &err);
     if (rc == 0)
+        rc = load_packs(&c, &err);
+    if (rc == 0)
         rc = recording_open(&config, &from, &err);
     if (rc == 0)
         rc = convert(&c, from, &err);
     recording_close(from);
     dbset_close(c.dbset);
+    free_packs(&c);
     return rc < 0 ? cmd_fail("convert", &err) : CMD_GOOD;
 }

@@ -393,14 +393,19 @@ struct mcap_recorder {
     struct recording_attachment attachments[ATTACHMENTS_MAX];
 };
 
-/* What the writer makes anew is not copied: manifest, and databases where others are given. */
-static bool is_copied(const struct recording_attachment *a, const struct dbset *dbset)
+/* What the writer makes anew is not copied from the clip that it came in: manifest, and databases
+ * and packs where others are given. */
+static bool is_copied(const struct recording_attachment *a,
+                      const struct recording_writer_config *config)
 {
     char bus[SOURCE_NAME_MAX];
     const char *file;
 
-    return strcmp(a->name, MCAP_META_MANIFEST) != 0 &&
-           !(dbset && mcap_meta_dbc_name(a->name, bus, &file));
+    if (!strcmp(a->name, MCAP_META_MANIFEST))
+        return false;
+    if (config->attachment_count && !strcmp(a->media_type, MCAP_META_PACK_TYPE))
+        return false;
+    return !(config->dbset && mcap_meta_dbc_name(a->name, bus, &file));
 }
 
 static uint32_t copy_attachments(struct mcap_recorder *w,
@@ -408,8 +413,10 @@ static uint32_t copy_attachments(struct mcap_recorder *w,
 {
     uint32_t count = 0;
 
+    for (uint32_t i = 0; i < config->attachment_count && count < ATTACHMENTS_MAX; i++)
+        w->attachments[count++] = config->attachments[i];
     for (uint32_t i = 0; config->clip && i < config->clip->attachment_count; i++)
-        if (count < ATTACHMENTS_MAX && is_copied(&config->clip->attachments[i], config->dbset))
+        if (count < ATTACHMENTS_MAX && is_copied(&config->clip->attachments[i], config))
             w->attachments[count++] = config->clip->attachments[i];
     return count;
 }

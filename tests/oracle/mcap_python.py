@@ -8,7 +8,8 @@ of other writers in ours.
 2. Every message of every database in tests/data/dbc: the generated type loads in the official
    library and a random frame of it decodes as cantools decodes it.
 3. The 18 files of rosbag2: our two readers find the messages that the Python reader finds.
-4. `rerun mcap check` (rerun-sdk 0.41.0) has nothing to say against our files.
+4. The clips of a rule on that minute: their events, times in UTC, clock, manifest.
+5. `rerun mcap check` (rerun-sdk 0.41.0) has nothing to say against our files.
 
 Usage: mcap_python.py; B=build/release. Exit status 0: all of it holds.
 """
@@ -66,17 +67,20 @@ def load(path):
     return cantools.database.load_string(text, "dbc", strict=False)
 
 
+def ns(seconds):
+    whole, fraction = seconds.split(".")
+    return int(whole) * 10**9 + int(fraction.ljust(9, "0"))
+
+
 def parse_line(line):
     """(seconds) bus id#data, ##flags for FD: the frame as our schema has it."""
     stamp, bus, rest = line.split(" ")[:3]
     name, data = rest.split("#", 1)
-    seconds, fraction = stamp[1:-1].split(".")
     flags = 1 if len(name) == 8 else 0
     if data.startswith("#"):
         flags |= 8 | (int(data[1], 16) & 1) << 4 | (int(data[1], 16) >> 1 & 1) << 5
         data = data[2:]
-    ns = int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
-    return bus, ns, int(name, 16), flags, bytes.fromhex(data)
+    return bus, ns(stamp[1:-1]), int(name, 16), flags, bytes.fromhex(data)
 
 
 def same(ours, theirs):
@@ -166,15 +170,18 @@ def check_raw(where, topics, lines):
         got = topics[f"/can/{bus}/raw"]
         if len(got) != len(want):
             fail(f"{where}: {bus}: {len(got)} frames, the log has {len(want)}")
-        for (log, publish, raw), (_, ns, can_id, flags, data) in zip(got, want):
+        for (log, publish, raw), (_, stamp, can_id, flags, data) in zip(got, want):
             ours = (raw.stamp_ns, raw.id, raw.flags, raw.data, LENGTHS[raw.dlc])
-            if ours != (ns, can_id, flags, data, len(data)) or publish != ns or log < ns:
-                fail(f"{where}: {bus} at {ns}: {ours}")
+            if ours != (stamp, can_id, flags, data, len(data)) or publish != stamp or log < stamp:
+                fail(f"{where}: {bus} at {stamp}: {ours}")
     return frames
 
 
+DBCS = {"can0": "toyota_nodsu_pt_generated.dbc", "can1": "toyota_adas.dbc"}
+
+
 def check_rav4(folder):
-    dbcs = {"can0": "toyota_nodsu_pt_generated.dbc", "can1": "toyota_adas.dbc"}
+    dbcs = DBCS
     log, path = os.path.join(folder, "rav4.log"), os.path.join(folder, "rav4.mcap")
     run("convert", f"{DATA}/rav4/can.log.zst", log)
     run("convert", log, path, *[a for bus, f in dbcs.items()
@@ -196,10 +203,10 @@ def check_rav4(folder):
             got = topics.pop(f"/can/{bus}/{identifier(message.name)}", [])
             if len(got) != len(list_):
                 fail(f"rav4: {message.name}: {len(got)} messages, {len(list_)} frames")
-            for (log_time, publish, ours), (_, ns, _, _, data) in zip(got, list_):
+            for (_, publish, ours), (_, stamp, _, _, data) in zip(got, list_):
                 decoded += 1
-                if publish != ns:
-                    fail(f"rav4: {message.name}: time {publish}, frame {ns}")
+                if publish != stamp:
+                    fail(f"rav4: {message.name}: time {publish}, frame {stamp}")
                 compare(f"rav4 {message.name}", message, data, ours)
     rest = [t for t in topics if not t.endswith("/raw")]
     if rest:
@@ -291,6 +298,52 @@ def check_rosbag2():
     print(f"rosbag2: {len(out)} files, {total} messages, by stream and by index as Python reads them")
 
 
+def check_clips(folder):
+    """Each clip of the brake rule: events as replay printed them, times on the wall clock."""
+    dbcs = [a for bus, f in DBCS.items() for a in ("--dbc", f"{bus}={DATA}/rav4/{f}")]
+    rules = os.path.join(ROOT, "tests/e2e/brake.yaml")
+    out = subprocess.run([os.path.join(B, "roadloop"), "replay", f"{DATA}/rav4/can.log.zst", *dbcs,
+                          "--rules", rules, "--json", "--out", os.path.join(folder, "clips"),
+                          "--wall-start", "1532865600"], check=True, capture_output=True, text=True)
+    items = [json.loads(line) for line in out.stdout.splitlines()]
+    with open(os.path.join(folder, "rav4.log")) as f:
+        first = parse_line(f.readline())[1]
+    to_unix = 1532865600 * 10**9 - first
+    path, count = os.path.join(folder, "clip.mcap"), 0
+    for clip in (i for i in items if i["event"] == "clip"):
+        run("convert", clip["path"], path, *dbcs, "--rules", rules)
+        topics, attachments, metadata = read(path)
+        fires = {ns(i["t"]) for i in items if i["event"] == "fire" and i["clip"] == clip["clip"]}
+        got = {e.fire_ns for _, _, e in topics["/event"]}
+        if got != {t + to_unix for t in fires} or len(got) != len(topics["/event"]):
+            fail(f"clip {clip['clip']}: events at {sorted(got)}, fires {sorted(fires)}")
+        for log_time, _, event in topics["/event"]:
+            if log_time != event.fire_ns or event.rule != "brake/brake" or event.edge != "rise":
+                fail(f"clip {clip['clip']}: event {event}")
+            count += 1
+        start, end = ns(clip["start"]) + to_unix, ns(clip["end"]) + to_unix
+        times = [t for name in topics for t, _, _ in topics[name]]
+        if min(times) < start or max(times) > end or max(times) - min(times) > end - start:
+            fail(f"clip {clip['clip']}: messages from {min(times)} to {max(times)}")
+        raw = sum(len(list_) for name, list_ in topics.items() if name.endswith("/raw"))
+        if raw != clip["frames"]:
+            fail(f"clip {clip['clip']}: {raw} frames, replay says {clip['frames']}")
+        manifest = json.loads(attachments["manifest.json"])
+        with open(rules, "rb") as f:
+            if attachments.get("pack/brake.yaml") != f.read():
+                fail("the pack is not attached")
+        if manifest["clip"] != clip["clip"] or metadata["clip"]["id"] != clip["clip"] or \
+                len(manifest["events"]) != len(fires):
+            fail(f"clip {clip['clip']}: manifest {manifest['clip']}, metadata {metadata['clip']}")
+        if metadata["clock"]["log_time"] != "unix" or \
+                int(metadata["clock"]["wall_offset_ns"]) != to_unix:
+            fail(f"clip {clip['clip']}: clock {metadata['clock']}")
+    if count != 4:
+        fail(f"{count} events in the clips, 4 expected")
+    print(f"clips: {count} events at their time in UTC, manifest and pack attached")
+    return path
+
+
 def check_rerun(folder, path):
     """It exits with 0 on faults too: its words count. A home of its own: it writes settings."""
     rerun = os.path.join(os.path.dirname(sys.executable), "rerun")
@@ -309,7 +362,9 @@ def main():
         path = check_rav4(folder)
         check_types(folder)
         check_rosbag2()
+        clip = check_clips(folder)
         check_rerun(folder, path)
+        check_rerun(folder, clip)
     print(f"{len(failures)} failures")
     return 1 if failures else 0
 
