@@ -248,6 +248,7 @@ TESTS = \
 	test_clipstore \
 	test_pipeline \
 	test_recorder \
+	test_replay \
 	test_session \
 	test_export_mcap \
 	test_pbw \

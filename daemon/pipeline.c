@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const fail_names[PIPELINE_FAIL_COUNT] = { "clips", "events", "memory" };
+static const char *const fail_names[PIPELINE_FAIL_COUNT] = { "clips", "memory" };
 static_assert((int)REASON_COUNT <= PIPELINE_SUPPRESS_MAX, "every reason has a counter");
 
 const char *pipeline_fail_name(enum pipeline_fail fail)
@@ -254,6 +254,7 @@ static void begin(struct pipeline *pipeline, const struct row *row)
         return;
     if (!pipeline->begun) /* else restored in mid-drive, at a time before this row */
         pipeline->first_mono_ns = pipeline->generation_ns = row->mono_ns;
+    pipeline->last_step = row->step ? row->step - 1 : 0;
     pipeline->checkpoint_ns = row->mono_ns;
     offset_put(pipeline, row->mono_ns, row->offset_ns);
     if (pipeline->engine && !pipeline->begun)
@@ -311,6 +312,7 @@ static int put_row(struct pipeline *pipeline, const struct row *row)
     begin(pipeline, row);
     run_until(pipeline, row->mono_ns);
     pipeline->now_ns = row->mono_ns;
+    pipeline->last_step = row->step;
     command.read = pipeline->engine && engine_reads(pipeline->engine, &row->frame);
     if (!command_put(pipeline, &command))
         return -ENOMEM;

@@ -7,7 +7,7 @@
  *  2. A later event joins when it fires no later than join_ns after the clip's end, with equal class,
  *     streams, purpose and redaction; else it opens its own clip, which names the overlap.
  *  3. The clip closes at the first step beyond end + join_ns, all its events being closed.
- *  4. At clip.max (time, or row bytes / size_ratio) it closes and the next clip `continues` it.
+ *  4. At clip.max (time, row bytes / size_ratio, or a list full of events) it closes and the next clip `continues` it.
  *  5. At most clips_open at a time; the next one is failed(clips).
  *  6. Priority 9 at OPEN makes two segments: SEAL follows OPEN at once.
  *
@@ -63,8 +63,8 @@ struct pipeline_note {
     uint32_t generation;
 };
 
-enum pipeline_fail { PIPELINE_FAIL_CLIPS, PIPELINE_FAIL_EVENTS, PIPELINE_FAIL_MEMORY };
-#define PIPELINE_FAIL_COUNT 3
+enum pipeline_fail { PIPELINE_FAIL_CLIPS, PIPELINE_FAIL_MEMORY };
+#define PIPELINE_FAIL_COUNT 2
 const char *pipeline_fail_name(enum pipeline_fail fail);
 
 #define PIPELINE_SUPPRESS_MAX 16 /* kinds of suppression that the engine counts */

@@ -397,10 +397,6 @@ static void join_clip(struct pipeline *pipeline, struct pipeline_clip *clip,
 {
     int64_t start_ns = event_begin(pipeline, record);
 
-    if (clip->member_count == CLIP_EVENTS_MAX) {
-        pipeline->stats.failed[PIPELINE_FAIL_EVENTS]++;
-        return;
-    }
     add_member(pipeline, clip, record, true);
     pipeline->stats.joins++;
     bool start_moved = start_ns < clip->start_ns;
@@ -410,27 +406,6 @@ static void join_clip(struct pipeline *pipeline, struct pipeline_clip *clip,
     }
     clip->end_ns = members_end(clip);
     put_extend(pipeline, clip, start_moved);
-}
-
-void clips_fire(struct pipeline *pipeline, struct event_record *record)
-{
-    struct pipeline_clip *best = NULL;
-
-    /* The oldest clip that may take it: slots are reused, so their order says nothing. */
-    for (unsigned i = 0; i < CLIPS_OPEN_MAX; i++) {
-        struct pipeline_clip *clip = &pipeline->clips[i];
-        if (joins(pipeline, clip, record) && (!best || clip->ordinal < best->ordinal))
-            best = clip;
-    }
-    if (best) {
-        join_clip(pipeline, best, record);
-        return;
-    }
-    struct pipeline_clip *slot = free_slot(pipeline);
-    if (slot)
-        open_clip(pipeline, slot, record);
-    else
-        pipeline->stats.failed[PIPELINE_FAIL_CLIPS]++;
 }
 
 void clips_update(struct pipeline *pipeline, struct event_record *record)
@@ -491,6 +466,40 @@ static void limit_clip(struct pipeline *pipeline, struct pipeline_clip *clip, in
     clip->end_ns = end_ns;
     put_extend(pipeline, clip, false);
     continue_clip(pipeline, clip);
+}
+
+/* The oldest clip that may take the event: slots are reused, so their order says nothing. */
+static struct pipeline_clip *find_clip(struct pipeline *pipeline, const struct event_record *record)
+{
+    struct pipeline_clip *best = NULL;
+
+    for (unsigned i = 0; i < CLIPS_OPEN_MAX; i++) {
+        struct pipeline_clip *clip = &pipeline->clips[i];
+        if (joins(pipeline, clip, record) && (!best || clip->ordinal < best->ordinal))
+            best = clip;
+    }
+    return best;
+}
+
+void clips_fire(struct pipeline *pipeline, struct event_record *record)
+{
+    struct pipeline_clip *clip = find_clip(pipeline, record);
+
+    if (clip && clip->member_count >= CLIP_OWN_EVENTS_MAX) {
+        limit_clip(pipeline, clip, record->event.fire_ns);
+        clip = find_clip(pipeline, record);
+        if (clip && clip->member_count >= CLIP_OWN_EVENTS_MAX)
+            clip = NULL; /* over already, only the second of waiting is not */
+    }
+    if (clip) {
+        join_clip(pipeline, clip, record);
+        return;
+    }
+    struct pipeline_clip *slot = free_slot(pipeline);
+    if (slot)
+        open_clip(pipeline, slot, record);
+    else
+        pipeline->stats.failed[PIPELINE_FAIL_CLIPS]++;
 }
 
 static uint64_t row_bytes_since(const struct pipeline *pipeline, int64_t start_ns)

@@ -93,7 +93,7 @@ struct event_record *event_fire(const struct pipeline *pipeline, const struct ru
     record->event.start_ns = fired->start_ns;
     record->event.fire_ns = fired->fire_ns;
     record->event.offset_ns = offset_at(pipeline, fired->fire_ns);
-    record->event.fire_step = fired->step;
+    record->event.fire_step = pipeline->last_step;
     record->event.generation = pipeline->generation.number;
     record->event.reason = "";
     record->pre_ns = rule->pre_ns;
@@ -125,7 +125,7 @@ struct event_record *event_manual(struct pipeline *pipeline,
     record->event.end_ns = record->event.closed_ns = pipeline->now_ns;
     record->event.ended = record->event.closed = true;
     record->event.offset_ns = offset_at(pipeline, pipeline->now_ns);
-    record->event.fire_step = pipeline->timeline.next_step - 1;
+    record->event.fire_step = pipeline->last_step;
     record->event.generation = pipeline->generation.number;
     record->event.reason = "manual";
     record->values[0] = (struct clip_value){ .name = "note", .text = record->texts, .unit = "",

@@ -8,6 +8,9 @@
 #include "triggers/engine.h"
 #include "triggers/ruleset.h"
 
+/* A clip takes no more events than half of what a manifest lists: the rest is for those of other
+ * clips that fired inside its window. */
+#define CLIP_OWN_EVENTS_MAX (CLIP_EVENTS_MAX / 2)
 #define RECENT_EVENTS_MAX 1024 /* fires remembered, for clips whose window reaches back to them */
 #define RECENT_CLIPS_MAX 64    /* clips remembered, for the overlaps that later ones name */
 #define OFFSETS_MAX 256        /* changes of the offset remembered */
@@ -86,6 +89,7 @@ struct pipeline {
     int64_t generation_ns; /* when the rules came into force */
     struct timeline timeline;
     int64_t first_mono_ns, now_ns; /* of the first row; of the last instant */
+    uint64_t last_step;            /* applied: what a timer's event names */
 
     struct recorder_command *commands;
     size_t command_at, command_count, command_room;
