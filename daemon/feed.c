@@ -16,6 +16,12 @@ void feed_init(struct feed *feed, const struct recording_clip *clip, bool obey)
     feed->restore_ns = feed->early ? clip->manifest->start_ns : clip->header->start_ns;
 }
 
+void feed_deinit(struct feed *feed)
+{
+    free(feed->seed_owned);
+    memset(feed, 0, sizeof *feed);
+}
+
 static int restore(struct feed *feed, struct pipeline *pipeline)
 {
     const struct clip_header *header = feed->clip->header;
@@ -45,32 +51,36 @@ static bool is_beyond(const struct feed *feed, const struct recording_item *item
            (item->placed && manifest && item->row.mono_ns > manifest->end_ns);
 }
 
-static void put_rows(struct feed *feed, struct pipeline *pipeline, const struct row *rows,
-                     uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        pipeline_seed(pipeline, &rows[i]);
-    feed->seeded += count;
-}
-
-static int put_seeds(struct feed *feed, struct pipeline *pipeline)
+static int find_seeds(struct feed *feed)
 {
     const struct clip_manifest *manifest = feed->clip->manifest;
-    struct row *rows;
-    uint32_t count;
     struct err err;
 
-    feed->seeds_put = true;
-    if (!feed->early) {
-        put_rows(feed, pipeline, feed->clip->seed, feed->clip->seed_count);
+    feed->seed = feed->clip->seed;
+    feed->seed_count = feed->clip->seed_count;
+    if (!feed->early)
         return 0;
-    }
-    int rc = clip_seed_decode(manifest->early_seed, manifest->early_seed_bytes, &rows, &count, &err);
-    if (rc)
-        return rc;
-    put_rows(feed, pipeline, rows, count);
-    free(rows);
-    return 0;
+    int rc = clip_seed_decode(manifest->early_seed, manifest->early_seed_bytes, &feed->seed_owned,
+                              &feed->seed_count, &err);
+    feed->seed = feed->seed_owned;
+    return rc;
+}
+
+/* What lies before the first row is known to the rules; the rest waits for its step. */
+static int put_seeds(struct feed *feed, struct pipeline *pipeline,
+                     const struct recording_item *first)
+{
+    uint64_t first_step = !first->placed ? UINT64_MAX
+                          : feed->early  ? first->row.step
+                                         : feed->clip->header->first_step;
+
+    feed->seeds_put = true;
+    int rc = find_seeds(feed);
+    while (!rc && feed->seed_at < feed->seed_count &&
+           feed->seed[feed->seed_at].step < first_step)
+        pipeline_seed(pipeline, &feed->seed[feed->seed_at++]);
+    feed->seeded += feed->seed_at;
+    return rc;
 }
 
 static int feed_frame(struct feed *feed, struct pipeline *pipeline,
@@ -81,20 +91,45 @@ static int feed_frame(struct feed *feed, struct pipeline *pipeline,
     return pipeline_frame(pipeline, &item->row.frame);
 }
 
+/* Rows that were stamped before the start and came after the first row: the rules saw them there. */
+static int put_stragglers(struct feed *feed, struct pipeline *pipeline,
+                          const struct recording_item *item)
+{
+    int rc = 0;
+
+    while (!rc && item->placed && feed->obey && feed->seed_at < feed->seed_count &&
+           feed->seed[feed->seed_at].step < item->row.step) {
+        const struct row *row = &feed->seed[feed->seed_at++];
+        if (feed->restored)
+            rc = pipeline_row(pipeline, row);
+        else
+            pipeline_seed(pipeline, row);
+    }
+    return rc;
+}
+
+static void seed_with(struct feed *feed, struct pipeline *pipeline,
+                      const struct recording_item *item)
+{
+    pipeline_seed(pipeline, &item->row);
+    feed->seeded++;
+    if (feed->generation != feed->clip->header->generation && item->placed &&
+        item->row.mono_ns > feed->restore_ns)
+        feed->restore_ns = item->row.mono_ns;
+}
+
 /* Rows of another generation come before the reload that the clip's rules began with. */
 static int feed_clip_frame(struct feed *feed, struct pipeline *pipeline,
                            const struct recording_item *item)
 {
-    int rc = feed->seeds_put ? 0 : put_seeds(feed, pipeline);
+    int rc = feed->seeds_put ? 0 : put_seeds(feed, pipeline, item);
 
+    if (!rc)
+        rc = put_stragglers(feed, pipeline, item);
     if (rc)
         return rc;
     if (!feed->restored && is_before(feed, item)) {
-        pipeline_seed(pipeline, &item->row);
-        feed->seeded++;
-        if (feed->generation != feed->clip->header->generation && item->placed &&
-            item->row.mono_ns > feed->restore_ns)
-            feed->restore_ns = item->row.mono_ns;
+        seed_with(feed, pipeline, item);
         return 0;
     }
     feed->over = feed->over || is_beyond(feed, item);

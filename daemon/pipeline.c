@@ -108,7 +108,13 @@ void pipeline_close(struct pipeline *pipeline)
 
 bool command_put(struct pipeline *pipeline, const struct recorder_command *command)
 {
-    if (pipeline->command_at + pipeline->command_count == pipeline->command_room) {
+    if (pipeline->command_at && pipeline->command_at + pipeline->command_count ==
+                                    pipeline->command_room) {
+        memmove(pipeline->commands, pipeline->commands + pipeline->command_at,
+                pipeline->command_count * sizeof *pipeline->commands);
+        pipeline->command_at = 0;
+    }
+    if (pipeline->command_count == pipeline->command_room) {
         size_t room = pipeline->command_room ? 2 * pipeline->command_room : 256;
         struct recorder_command *commands =
             realloc(pipeline->commands, room * sizeof *commands);
@@ -149,7 +155,8 @@ int pipeline_take_note(struct pipeline *pipeline, struct pipeline_note *ret_note
 
 static bool is_busy(const struct pipeline *pipeline)
 {
-    return pipeline->command_count || pipeline->note_count;
+    return pipeline->command_count >= PIPELINE_WAITING_MAX ||
+           pipeline->note_count >= PIPELINE_WAITING_MAX;
 }
 
 /* --- the engine's events --- */

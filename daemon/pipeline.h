@@ -11,7 +11,7 @@
  *  5. At most clips_open at a time; the next one is failed(clips).
  *  6. Priority 9 at OPEN makes two segments: SEAL follows OPEN at once.
  *
- * After every input, take all commands and notes before the next input; else -EBUSY.
+ * Take commands and notes after every input: with PIPELINE_WAITING_MAX waiting, inputs say -EBUSY.
  * Owner: the pipeline thread. */
 #ifndef DAEMON_PIPELINE_H
 #define DAEMON_PIPELINE_H
@@ -20,6 +20,8 @@
 #include "proto/clip.h"
 #include "proto/timeline.h"
 #include "storage/recorder.h"
+
+#define PIPELINE_WAITING_MAX 4096
 
 struct ruleset;
 struct dbset;

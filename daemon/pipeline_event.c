@@ -199,6 +199,12 @@ static bool note_room(struct pipeline *pipeline)
 
     if (pipeline->note_at + pipeline->note_count < pipeline->note_room)
         return true;
+    if (pipeline->note_at) {
+        memmove(pipeline->notes, pipeline->notes + pipeline->note_at,
+                pipeline->note_count * sizeof *pipeline->notes);
+        pipeline->note_at = 0;
+        return true;
+    }
     struct pipeline_item *notes = realloc(pipeline->notes, room * sizeof *notes);
     if (!notes)
         return false;

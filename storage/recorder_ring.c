@@ -48,64 +48,80 @@ int ring_state(struct recorder *recorder, int64_t from_ns, int64_t *ret_at_ns, s
                          recorder->state_scratch, CLIP_STATE_BYTES_MAX, ret_size);
 }
 
-/* Goes over the rows of the group in which the clip begins: those before it are seeds, the first one
- * inside gives its place. */
+/* Goes over the rows of a group: those before the clip's first are seeds, the first one inside gives
+ * its place, and stragglers after it are kept as such. */
 static void place_in(struct recorder *recorder, const struct rowbuf *rows, int64_t start_ns,
-                     struct clip_header *header)
+                     struct clip_header *header, bool *found)
 {
     struct rowbuf_cursor cursor = rowbuf_begin(rows);
     int64_t mono_before_ns = header->mono_floor_ns;
-    bool found = false;
     struct row row;
 
     while (rowbuf_next(rows, &cursor, &row)) {
-        if (row_mapped_ns(&row) < start_ns) {
+        bool inside = row_mapped_ns(&row) >= start_ns;
+
+        if (!inside && *found)
+            seeds_cut_late(&recorder->seeds, &row);
+        else if (!inside)
             seeds_cut_put(&recorder->seeds, &row);
-        } else if (!found) {
-            found = true;
+        if (inside && !*found) {
+            *found = true;
             header->first_step = row.step;
             header->offset_ns = row.offset_ns;
             header->mono_floor_ns = mono_before_ns;
         }
         mono_before_ns = row.mono_ns;
     }
-    if (!found) {
-        header->first_step = recorder->next_step;
+    if (!*found)
         header->mono_floor_ns = mono_before_ns;
-    }
 }
 
+/* A group that begins at or after the first row inside, and holds rows from before the start, is
+ * looked through for them; without any it need not be decoded. */
 static int place_in_block(struct recorder *recorder, const struct recorder_block *block,
-                          int64_t start_ns, struct clip_header *header)
+                          int64_t start_ns, struct clip_header *header, bool *found)
 {
     struct group_head head;
     struct err err;
+    int rc = 0;
 
-    header->first_step = block->span.first_step;
-    header->mono_floor_ns = block->span.mono_before_ns;
-    header->offset_ns = block->span.offset_ns;
-    int rc = seeds_cut_begin(&recorder->seeds, block->seeds, block->seeds_bytes);
-    if (rc || block->span.mapped_min_ns >= start_ns)
-        return rc;
-    rc = group_decode(recorder->coder, block->bytes, block->size, &head, recorder->decoded, &err);
-    if (!rc)
-        place_in(recorder, recorder->decoded, start_ns, header);
+    if (!*found) {
+        header->first_step = block->span.first_step;
+        header->mono_floor_ns = block->span.mono_before_ns;
+        header->offset_ns = block->span.offset_ns;
+        rc = seeds_cut_begin(&recorder->seeds, block->seeds, block->seeds_bytes);
+    }
+    if (!rc && block->span.mapped_min_ns < start_ns)
+        rc = group_decode(recorder->coder, block->bytes, block->size, &head, recorder->decoded,
+                          &err);
+    if (!rc && block->span.mapped_min_ns < start_ns)
+        place_in(recorder, recorder->decoded, start_ns, header, found);
+    *found = true;
     return rc;
 }
 
 int ring_place(struct recorder *recorder, int64_t start_ns, struct clip_header *header)
 {
-    for (size_t i = 0; i < recorder->ring_count; i++) {
+    bool found = false;
+    int rc = 0;
+
+    for (size_t i = 0; !rc && i < recorder->ring_count; i++) {
         const struct recorder_block *block = ring_block(recorder, i);
-        if (block->span.mapped_max_ns >= start_ns)
-            return place_in_block(recorder, block, start_ns, header);
+        if (found || block->span.mapped_max_ns >= start_ns)
+            rc = place_in_block(recorder, block, start_ns, header, &found);
     }
-    int rc = seeds_cut_begin(&recorder->seeds, recorder->open.seeds, recorder->open.seeds_bytes);
-    if (rc)
+    if (rc || (found && recorder->open.begun && recorder->open.span.mapped_min_ns >= start_ns))
         return rc;
-    header->mono_floor_ns = recorder->open.begun ? recorder->open.span.mono_before_ns
-                                                 : recorder->mono_ns;
-    header->first_step = recorder->next_step;
-    place_in(recorder, recorder->rows, start_ns, header);
-    return 0;
+    if (!found) {
+        header->first_step = recorder->next_step;
+        header->mono_floor_ns = recorder->open.begun ? recorder->open.span.mono_before_ns
+                                                     : recorder->mono_ns;
+        rc = recorder->open.begun
+                 ? seeds_cut_begin(&recorder->seeds, recorder->open.seeds,
+                                   recorder->open.seeds_bytes)
+                 : seeds_cut_now(&recorder->seeds);
+    }
+    if (!rc)
+        place_in(recorder, recorder->rows, start_ns, header, &found);
+    return rc;
 }

@@ -42,7 +42,9 @@ static int grow(struct seeds *seeds, uint32_t room)
     next.slots = calloc((size_t)2 * room, sizeof *next.slots);
     next.rows = calloc(room, sizeof *next.rows);
     next.cut = calloc(room, sizeof *next.cut);
-    if (!next.slots || !next.rows || !next.cut) {
+    next.late = calloc(SEEDS_LATE_MAX, sizeof *next.late);
+    next.out = calloc((size_t)room + SEEDS_LATE_MAX, sizeof *next.out);
+    if (!next.slots || !next.rows || !next.cut || !next.late || !next.out) {
         seeds_deinit(&next);
         return -ENOMEM;
     }
@@ -67,6 +69,8 @@ void seeds_deinit(struct seeds *seeds)
     free(seeds->slots);
     free(seeds->rows);
     free(seeds->cut);
+    free(seeds->late);
+    free(seeds->out);
     memset(seeds, 0, sizeof *seeds);
 }
 
@@ -167,6 +171,7 @@ int seeds_cut_begin(struct seeds *seeds, const uint8_t *saved, size_t size)
     struct bytes_reader reader = bytes_reader_init(saved, size);
     struct row row;
 
+    seeds->late_count = 0;
     for (uint32_t i = 0; i < seeds->room; i++)
         seeds->cut[i].step = NONE;
     while (bytes_left(&reader)) {
@@ -177,12 +182,30 @@ int seeds_cut_begin(struct seeds *seeds, const uint8_t *saved, size_t size)
     return 0;
 }
 
+int seeds_cut_now(struct seeds *seeds)
+{
+    seeds->late_count = 0;
+    for (uint32_t i = 0; i < seeds->room; i++)
+        seeds->cut[i].step = NONE;
+    for (uint32_t i = 0; i < seeds->count; i++)
+        seeds->cut[i] = seeds->rows[i];
+    return 0;
+}
+
 void seeds_cut_put(struct seeds *seeds, const struct row *row)
 {
     uint32_t slot = seeds->slots[find(seeds, &row->frame)];
 
     if (slot && seen_by_rules(&row->frame))
         seeds->cut[slot - 1] = *row;
+}
+
+void seeds_cut_late(struct seeds *seeds, const struct row *row)
+{
+    if (seeds->late_count == SEEDS_LATE_MAX)
+        seeds_cut_put(seeds, row);
+    else
+        seeds->late[seeds->late_count++] = *row;
 }
 
 static int by_step(const void *a, const void *b)
@@ -198,9 +221,11 @@ const struct row *seeds_cut_take(struct seeds *seeds, uint32_t *ret_count)
 
     for (uint32_t i = 0; i < seeds->count; i++)
         if (seeds->cut[i].step != NONE)
-            seeds->cut[count++] = seeds->cut[i];
+            seeds->out[count++] = seeds->cut[i];
+    for (uint32_t i = 0; i < seeds->late_count; i++)
+        seeds->out[count++] = seeds->late[i];
     if (count)
-        qsort(seeds->cut, count, sizeof *seeds->cut, by_step);
+        qsort(seeds->out, count, sizeof *seeds->out, by_step);
     *ret_count = count;
-    return seeds->cut;
+    return seeds->out;
 }

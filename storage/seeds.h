@@ -14,6 +14,8 @@ struct seeds {
     uint32_t slot_mask;
     struct row *rows, *cut; /* by key: the last row; scratch of a cut, whose step says UINT64_MAX
                              * where there is none */
+    struct row *late, *out; /* scratch of a cut: stragglers; all that is given */
+    uint32_t late_count;
     uint64_t dropped;      /* rows of keys beyond RECORDER_KEYS_MAX, or without memory */
 };
 
@@ -29,9 +31,15 @@ void seeds_put(struct seeds *seeds, const struct row *row);
  * Returns 0 or -ENOMEM. */
 int seeds_save(const struct seeds *seeds, uint8_t **ret_bytes, size_t *ret_size);
 
+#define SEEDS_LATE_MAX 1024 /* stragglers of one cut; further ones replace the seed of their key */
+
 /* A cut: begin with saved bytes, go over rows before the cut, and take them in order of step. */
 int seeds_cut_begin(struct seeds *seeds, const uint8_t *saved, size_t size); /* 0, -EBADMSG */
+int seeds_cut_now(struct seeds *seeds); /* begins with the last rows as they are; 0 */
 void seeds_cut_put(struct seeds *seeds, const struct row *row);
+/* A row that belongs before the cut by its stamp but came after the first one inside: it is kept
+ * beside the seed of its key, read by rules or not, for a replay to take its step. */
+void seeds_cut_late(struct seeds *seeds, const struct row *row);
 /* The rows are the scratch set, compacted and sorted; valid until the next call. */
 const struct row *seeds_cut_take(struct seeds *seeds, uint32_t *ret_count);
 

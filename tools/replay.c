@@ -410,8 +410,8 @@ static int run(struct replay *replay)
                              strerror(-fed))
                  : take_output(replay);
     }
-    while (!rc && (fed = feed_finish(&replay->feed, replay->pipeline)) == -EBUSY)
-        rc = take_output(replay);
+    if (!rc && (fed = feed_finish(&replay->feed, replay->pipeline)))
+        rc = err_plain(replay->err, fed, "the end cannot be taken: %s", strerror(-fed));
     return rc ? rc : take_output(replay);
 }
 
@@ -437,6 +437,7 @@ static void close_all(struct replay *replay)
             (void)fclose(replay->clips[i].file);
         clip_header_deinit(&replay->clips[i].header);
     }
+    feed_deinit(&replay->feed);
     pipeline_close(replay->pipeline);
     recorder_close(replay->recorder);
     generation_close(replay->generation);
