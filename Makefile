@@ -243,6 +243,7 @@ TESTS = \
 	test_mcap_conformance \
 	test_kafka \
 	test_wire \
+	test_outbox \
 	test_uploader \
 	test_scheduler \
 	test_clipstore \
