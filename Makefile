@@ -211,6 +211,7 @@ E2E = \
 
 # The longer ones, for .ci/run and test-long.
 E2E_LONG = \
+	sink_kill \
 	daemon_tsan \
 	daemon_whole_minute
 
@@ -277,6 +278,7 @@ FUZZ = \
 	fuzz_csv \
 	fuzz_group \
 	fuzz_jsonl \
+	fuzz_assembler \
 	fuzz_wire \
 	fuzz_control \
 	fuzz_config \

@@ -113,6 +113,14 @@ static int fake_write(void *context, const struct assembler_clip *clip,
     while (i < c->slot_count && (c->slots[i].segment != slot->segment ||
                                  memcmp(c->slots[i].sha256, slot->sha256, SHA256_BYTES)))
         i++;
+    if (i < c->slot_count && c->slots[i].chunk_bytes != slot->chunk_bytes) {
+        free(c->slots[i].bitmap); /* what the part held in another geometry is replaced */
+        free(c->bytes[i]);
+        c->slot_count--;
+        c->slots[i] = c->slots[c->slot_count];
+        c->bytes[i] = c->bytes[c->slot_count];
+        i = c->slot_count;
+    }
     if (i == c->slot_count) {
         if (i == ASSEMBLER_SLOTS_MAX)
             return -ENOSPC;

@@ -444,6 +444,31 @@ static void test_an_effect_that_fails_takes_nothing(void **state)
     assert_int_equal(last_receipt()->result, WIRE_COMPLETE);
 }
 
+/* Whoever sent chunks with another S first must not keep the right ones out. */
+static void test_the_manifest_decides_between_geometries(void **state)
+{
+    struct sent s;
+    struct wire_value v;
+
+    (void)state;
+    make_clip(&s, 15, 1, 4 * FAKE_CHUNK, 15);
+    v = chunk(&s, 0, 1);
+    v.chunk.chunk_bytes *= 2;
+    v.chunk.count = 2;
+    v.chunk.size = 2 * FAKE_CHUNK;
+    v.chunk.payload = s.bytes[0] + 2 * FAKE_CHUNK;
+    assert_int_equal(put(&v), 0);
+    assert_int_equal(put_chunk(&s, 0, 0), -ERANGE);
+    assert_int_equal(put_question(&s, 1), 0);
+    assert_int_equal(last_receipt()->ranges[0].count, 4);
+    assert_int_equal(put(&v), -ERANGE);
+    assert_string_equal(err.text, "chunk declares 16384 bytes in chunks of 8192, other than the "
+                                  "manifest-final");
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(put_chunk(&s, 0, i), 0);
+    assert_true(is_stored(&s));
+}
+
 static void test_a_revoked_partition_is_forgotten(void **state)
 {
     struct sent s;
@@ -554,14 +579,6 @@ static void geometry_size(struct wire_value *v, const char **key)
     v->chunk.chunk_bytes *= 2;
     (void)key;
 }
-static void geometry_final(struct wire_value *v, const char **key)
-{
-    v->kind = WIRE_FINAL;
-    v->final = base.final;
-    v->final.segments[0].chunk_bytes *= 2;
-    (void)key;
-}
-
 static const struct broken broken[] = {
     { "no key", no_key, ASSEMBLER_KEY, "message key of 0 bytes is no vehicle pseudonym" },
     { "empty key", empty_key, ASSEMBLER_KEY, "message key of 0 bytes is no vehicle pseudonym" },
@@ -584,8 +601,6 @@ static const struct broken broken[] = {
       "chunk declares 4 chunks of 4096 bytes, 12288 in all; earlier ones of this segment declare 3" },
     { "bytes", geometry_bytes, ASSEMBLER_GEOMETRY, "chunk declares 3 chunks of 4096 bytes, 12287" },
     { "S", geometry_size, ASSEMBLER_GEOMETRY, "chunk declares 3 chunks of 8192 bytes, 12288" },
-    { "S of final", geometry_final, ASSEMBLER_GEOMETRY,
-      "manifest-final declares segment 0 with 12288 bytes in chunks of 8192, its chunks declare" },
 };
 
 static void test_bad_messages_are_refused_with_their_reason(void **state)
@@ -684,6 +699,7 @@ int main(void)
         T(test_other_content_under_a_known_id_is_quarantined_and_the_first_stays),
         T(test_contents_of_one_id_do_not_mix),
         T(test_an_effect_that_fails_takes_nothing),
+        T(test_the_manifest_decides_between_geometries),
         T(test_a_revoked_partition_is_forgotten),
         T(test_bad_messages_are_refused_with_their_reason),
         T(test_limits_hold_before_anything_is_allocated),

@@ -467,6 +467,22 @@ static unsigned env_number(const char *name, unsigned otherwise)
     return text ? (unsigned)strtoul(text, NULL, 10) : otherwise;
 }
 
+static unsigned stored_found;
+static int count_json(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st;
+    (void)ftw;
+    stored_found += flag == FTW_F && strstr(path, "/date=") && strstr(path, ".json");
+    return 0;
+}
+
+static unsigned count_stored(const struct fixture *f)
+{
+    stored_found = 0;
+    (void)nftw(f->dataset, count_json, 16, FTW_PHYS);
+    return stored_found;
+}
+
 static void test_kill_9_at_any_moment_loses_and_doubles_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -484,11 +500,12 @@ static void test_kill_9_at_any_moment_loses_and_doubles_nothing(void **state)
         pid_t pid = start_process(f);
         seed = seed * 1664525u + 1013904223u;
         post_clip(f, &clips[2 * i], UINT32_MAX);
-        sleep_ms(seed >> 16 & 255); /* the moment of the kill is what is tested */
+        sleep_ms(seed >> 16 & 511); /* the moment of the kill is what is tested */
         post_clip(f, &clips[2 * i + 1], UINT32_MAX);
-        sleep_ms(seed >> 8 & 127);
+        sleep_ms(seed >> 8 & 511);
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
+        print_message("%u clips stored at kill %u\n", count_stored(f), i + 1);
     }
     pid_t pid = start_process(f);
     turn(f, count, 0, 0); /* receipts and announcements of every clip, perhaps more than one */
@@ -496,6 +513,7 @@ static void test_kill_9_at_any_moment_loses_and_doubles_nothing(void **state)
     int status;
     waitpid(pid, &status, 0);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(count_stored(f), count); /* each once */
     for (unsigned i = 0; i < count; i++) {
         assert_stored(f, &clips[i], RECORD_COMPLETE);
         made_free(&clips[i]);

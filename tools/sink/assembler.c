@@ -322,6 +322,16 @@ static bool same_geometry(const struct assembler_slot *slot, const struct wire_c
            slot->bytes == chunk->segment_bytes;
 }
 
+static bool fits_final(const struct assembler_clip *clip, const struct wire_chunk *chunk)
+{
+    const struct wire_segment *segment = &clip->final.segments[chunk->segment];
+
+    if (!clip->final_known || chunk->segment >= clip->final.about.segments ||
+        memcmp(segment->sha256, chunk->sha256, SHA256_BYTES))
+        return true;
+    return segment->bytes == chunk->segment_bytes && segment->chunk_bytes == chunk->chunk_bytes;
+}
+
 static int chunk_slot(struct put *put, struct assembler_clip *clip, const struct wire_chunk *chunk,
                       struct assembler_slot **ret_slot)
 {
@@ -332,6 +342,11 @@ static int chunk_slot(struct put *put, struct assembler_clip *clip, const struct
                         "earlier ones of this segment declare %u of %u, %u in all", chunk->count,
                         chunk->chunk_bytes, chunk->segment_bytes, slot->count, slot->chunk_bytes,
                         slot->bytes);
+        return refuse(put, ASSEMBLER_GEOMETRY, -ERANGE);
+    }
+    if (!slot && !fits_final(clip, chunk)) {
+        (void)err_plain(put->err, -ERANGE, "chunk declares %u bytes in chunks of %u, other than "
+                        "the manifest-final", chunk->segment_bytes, chunk->chunk_bytes);
         return refuse(put, ASSEMBLER_GEOMETRY, -ERANGE);
     }
     if (!slot) {
@@ -528,20 +543,27 @@ static int final_clip(struct put *put, const struct wire_final *final, uint32_t 
     return rc;
 }
 
-static int check_final(struct put *put, struct assembler_clip *clip,
-                       const struct wire_final *final)
+static bool agrees(struct assembler_clip *clip, const struct wire_final *final)
 {
     for (uint32_t k = 0; k < final->about.segments; k++) {
         const struct wire_segment *segment = &final->segments[k];
         const struct assembler_slot *slot = slot_find(clip, k, segment->sha256);
-        if (!slot || (slot->bytes == segment->bytes && slot->chunk_bytes == segment->chunk_bytes))
-            continue;
-        (void)err_plain(put->err, -ERANGE, "manifest-final declares segment %u with %u bytes in "
-                        "chunks of %u, its chunks declare %u in chunks of %u", k, segment->bytes,
-                        segment->chunk_bytes, slot->bytes, slot->chunk_bytes);
-        return refuse(put, ASSEMBLER_GEOMETRY, -ERANGE);
+        if (slot && (slot->bytes != segment->bytes || slot->chunk_bytes != segment->chunk_bytes))
+            return false;
     }
-    return 0;
+    return true;
+}
+
+/* Chunks that declare other sizes than the manifest are worth nothing, and would keep the right ones
+ * out: the clip begins anew with the manifest's word. */
+static int begin_anew(struct put *put, const struct wire_final *final,
+                      struct assembler_clip **clip)
+{
+    struct assembler_known none = { .state = ASSEMBLER_UNKNOWN };
+
+    put->a->stats.bad_segments++;
+    forget(put->a, *clip);
+    return open_clip(put, final->about.clip_id, &none, clip);
 }
 
 static int put_final(struct put *put, const struct wire_final *final, uint32_t ask,
@@ -555,7 +577,8 @@ static int put_final(struct put *put, const struct wire_final *final, uint32_t a
         rc = final_clip(put, final, ask, final_sha256, &clip);
     if (rc)
         return rc < 0 ? rc : 0;
-    rc = check_final(put, clip, final);
+    if (!agrees(clip, final))
+        rc = begin_anew(put, final, &clip);
     if (rc)
         return rc;
     clip->final = *final;

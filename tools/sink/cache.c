@@ -25,12 +25,12 @@ enum statement { FIND_CLIP, FIND_ONE, ADD_ONE, ADD_CHUNK, CHUNKS, DROP_CHUNKS, D
                  STATEMENTS };
 
 static const char *const sql[STATEMENTS] = {
-    [FIND_CLIP] = "SELECT id, segment, sha256, bytes, chunk_bytes FROM segment WHERE partition = ?1"
-                  " AND vehicle = ?2 AND clip = ?3 ORDER BY id",
-    [FIND_ONE] = "SELECT id FROM segment WHERE partition = ?1 AND vehicle = ?2 AND clip = ?3"
-                 " AND segment = ?4 AND sha256 = ?5",
-    [ADD_ONE] = "INSERT INTO segment (partition, vehicle, clip, segment, sha256, first_offset,"
-                " bytes, chunk_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id",
+    [FIND_CLIP] = ("SELECT id, segment, sha256, bytes, chunk_bytes FROM segment WHERE partition = ?1"
+                   " AND vehicle = ?2 AND clip = ?3 ORDER BY id"),
+    [FIND_ONE] = ("SELECT id FROM segment WHERE partition = ?1 AND vehicle = ?2 AND clip = ?3"
+                  " AND segment = ?4 AND sha256 = ?5"),
+    [ADD_ONE] = ("INSERT INTO segment (partition, vehicle, clip, segment, sha256, first_offset,"
+                 " bytes, chunk_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id"),
     [ADD_CHUNK] = "INSERT OR IGNORE INTO chunk (id, number) VALUES (?1, ?2)",
     [CHUNKS] = "SELECT number FROM chunk WHERE id = ?1",
     [DROP_CHUNKS] = "DELETE FROM chunk WHERE id = ?1",
