@@ -201,6 +201,7 @@ E2E = \
 	kill.py \
 	replay \
 	convert \
+	daemon_allocations \
 	daemon_live \
 	daemon_quota \
 	daemon_reload \
@@ -261,6 +262,7 @@ TESTS = \
 	test_group \
 	test_rowbuf \
 	test_merge \
+	test_doctor \
 	test_metrics \
 	test_config \
 	test_dbc \

@@ -87,12 +87,12 @@ static int append(struct loaded *loaded, const void *bytes, size_t size)
 static int add_text(struct loaded *loaded, const char *name, const void *bytes, size_t size,
                     bool bundled)
 {
-    char line[BUNDLE_LINE_MAX];
+    char line[BUNDLE_LINE_MAX] = "";
     int code = 0;
 
+    (void)snprintf(line, sizeof line, "%s%zu %.200s\n", BUNDLE_MARK, size, base_name(name));
     if (bundled)
-        code = append(loaded, line, (size_t)snprintf(line, sizeof line, "%s%zu %.200s\n", BUNDLE_MARK,
-                                                     size, base_name(name)));
+        code = append(loaded, line, strlen(line));
     else
         (void)snprintf(loaded->pack_name, sizeof loaded->pack_name, "%.120s", base_name(name));
     return code < 0 ? code : append(loaded, bytes, size);

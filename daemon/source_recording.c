@@ -120,6 +120,7 @@ int source_open_recording(struct playback *playback, bool real_time,
     player->playback = playback;
     player->real_time = real_time;
     player->stats.state = SOURCE_UP;
-    *ret_source = (struct source_handle){ &player_ops, player };
+    ret_source->ops = &player_ops;
+    ret_source->context = player;
     return 0;
 }
