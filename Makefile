@@ -237,6 +237,7 @@ TESTS = \
 	test_clip \
 	test_recording \
 	test_engine \
+	test_yaml \
 	test_life \
 	test_rules \
 	test_format \
@@ -274,6 +275,8 @@ TESTS = \
 	test_source_dgram
 
 FUZZ = \
+	fuzz_yaml \
+	fuzz_pack \
 	fuzz_dbc \
 	fuzz_candump \
 	fuzz_clip \
