@@ -199,6 +199,7 @@ PROTO_MSG = \
 E2E = \
 	demo_clips.py \
 	kill.py \
+	docs_rules \
 	replay \
 	convert \
 	daemon_allocations \
