@@ -77,8 +77,12 @@ static int put_seeds(struct feed *feed, struct pipeline *pipeline,
     feed->seeds_put = true;
     int rc = find_seeds(feed);
     while (!rc && feed->seed_at < feed->seed_count &&
-           feed->seed[feed->seed_at].step < first_step)
-        pipeline_seed(pipeline, &feed->seed[feed->seed_at++]);
+           feed->seed[feed->seed_at].step < first_step) {
+        const struct row *row = &feed->seed[feed->seed_at++];
+        /* Another offset: a discontinuity lies between, after which every signal was missing. */
+        if (!first->placed || row->offset_ns == first->row.offset_ns)
+            pipeline_seed(pipeline, row);
+    }
     feed->seeded += feed->seed_at;
     return rc;
 }
@@ -162,8 +166,8 @@ int feed_finish(struct feed *feed, struct pipeline *pipeline)
     const struct clip_manifest *manifest = feed->clip ? feed->clip->manifest : NULL;
 
     /* The drive went on beyond the clip: timers up to its end ran there, so they run here. */
-    if (manifest && feed->restored && !feed->over && manifest->end != CLIP_END_INPUT) {
-        feed->over = true;
+    if (manifest && feed->restored && feed->generation == feed->clip->header->generation &&
+        manifest->end != CLIP_END_INPUT) {
         int rc = pipeline_advance(pipeline, manifest->end_ns);
         if (rc)
             return rc;
