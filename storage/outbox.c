@@ -269,7 +269,7 @@ int outbox_add(struct outbox *outbox, const struct wire_about *about, unsigned i
                const struct wire_segment *segment,
                const uint8_t artifacts[][SHA256_BYTES], uint32_t artifact_count)
 {
-    struct outbox_clip clip;
+    struct outbox_clip clip = { 0 };
 
     if (artifact_count > JOB_ARTIFACTS_MAX)
         return -ERANGE;

@@ -323,6 +323,7 @@ int filedrop_open(const char *dir, struct err *err, struct transport *ret_transp
         return err_plain(err, -ENOMEM, "drop folder: no memory");
     (void)snprintf(c->dir, sizeof c->dir, "%s", dir);
     c->stats.connected = true;
-    *ret_transport = (struct transport){ &ops, c };
+    ret_transport->ops = &ops;
+    ret_transport->context = c;
     return 0;
 }
