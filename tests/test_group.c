@@ -222,6 +222,55 @@ static void test_order_costs_only_where_it_departs(void **state)
     assert_int_equal(blocks[0].tick_ns, 1000);
 }
 
+/* Exceptions and marks in the order block of a record, 0 without one. */
+static uint32_t order_entries(const uint8_t *record, size_t size)
+{
+    for (size_t at = RECORD_HEAD_BYTES + 64; at + 40 < size;) {
+        if (record[at] == 0xff)
+            return load_le32(record + at + 4);
+        at += 40 + load_le32(record + at + 12);
+    }
+    return 0;
+}
+
+static void test_a_run_out_of_order_is_one_exception(void **state)
+{
+    struct row row = { 0 };
+
+    (void)state;
+    rowbuf_clear(rows);
+    for (uint32_t i = 0; i < 400; i++) { /* 20 rows of source 1, then the 20 of source 0 beside */
+        row.step = i;
+        row.frame = (struct frame){ .stamp_ns = 1000000 + (i / 40 * 20 + i % 20) * 1000, .id = 1,
+                                    .source = i / 20 % 2 == 0 };
+        row.mono_ns = row.frame.stamp_ns > row.mono_ns ? row.frame.stamp_ns : row.mono_ns;
+        assert_int_equal(rowbuf_put(rows, &row), 0);
+    }
+    size_t size = round_trip(CODEC_ROWS);
+    assert_int_equal(order_entries(group_bytes(coder), size), 10);
+    row.step = 1000; /* one step left out is one mark */
+    assert_int_equal(rowbuf_put(rows, &row), 0);
+    size = round_trip(CODEC_ROWS);
+    assert_int_equal(order_entries(group_bytes(coder), size), 11);
+}
+
+/* Gaps of 1 to 200 ms on a grid of 1 ms are one byte each, whatever the unit of the stamps. */
+static void test_gaps_count_in_the_units_of_their_grid(void **state)
+{
+    struct row row = { 0 };
+
+    (void)state;
+    rowbuf_clear(rows);
+    seed = 9;
+    for (uint32_t i = 0; i < 2000; i++) {
+        row.step = i;
+        row.mono_ns += (1 + (int64_t)draw(100)) * NS_PER_MS;
+        row.frame = (struct frame){ .stamp_ns = row.mono_ns, .id = 1 };
+        assert_int_equal(rowbuf_put(rows, &row), 0);
+    }
+    assert_true(round_trip(CODEC_COLUMNAR) < 2000 + 200);
+}
+
 static void test_bad_requests_are_refused(void **state)
 {
     struct group_config config = { CODEC_COLUMNAR, 1, &sources };
@@ -486,6 +535,8 @@ int main(void)
         cmocka_unit_test(test_extreme_stamps_come_back),
         cmocka_unit_test(test_columnar_shrinks_a_steady_bus),
         cmocka_unit_test(test_order_costs_only_where_it_departs),
+        cmocka_unit_test(test_a_run_out_of_order_is_one_exception),
+        cmocka_unit_test(test_gaps_count_in_the_units_of_their_grid),
         cmocka_unit_test(test_bad_requests_are_refused),
         cmocka_unit_test(test_every_byte_is_covered_by_a_hash),
         cmocka_unit_test(test_hostile_content_is_harmless),

@@ -264,6 +264,29 @@ static void test_lines_that_are_no_frames(void **state)
     }
 }
 
+/* A line longer than a line may be is one torn line; the one after it has its own number. */
+static void test_a_line_without_end_is_passed_over(void **state)
+{
+    static const size_t sizes[] = { RECORDING_LINE_MAX + 1, 65536, 65537, 300000 };
+    char *text = malloc(400000);
+    struct recording_item item;
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        memset(text, 'x', sizes[i]);
+        (void)snprintf(text + sizes[i], 100, "\n(1.0) can0 123#00\nbad\n");
+        struct recording *r = open_text("candump", text, false);
+        assert_int_equal(recording_next(r, &item, &err), 1);
+        assert_int_equal(recording_next(r, &item, &err), 0);
+        assert_int_equal(recording_skips(r)->count[RECORDING_SKIP_TORN], 1);
+        assert_int_equal(recording_skips(r)->count[RECORDING_SKIP_FOREIGN], 1);
+        assert_int_equal(recording_skips(r)->first_line[RECORDING_SKIP_FOREIGN], 3);
+        recording_close(r);
+    }
+    free(text);
+}
+
 static void test_scan_tells_all_and_rewinds(void **state)
 {
     struct recording *r = open_text("", all_kinds, false);
@@ -315,6 +338,9 @@ static void test_a_clip_of_a_log_is_the_same_recording(void **state)
     assert_non_null(clip->manifest);
     assert_int_equal(clip->manifest->frames, 14);
     assert_int_equal(clip->manifest->completeness.discontinuities, 1);
+    assert_int_equal(clip->manifest->completeness.sources[0].received, 9);
+    assert_int_equal(clip->manifest->completeness.sources[0].stored, 9);
+    assert_int_equal(clip->manifest->completeness.sources[0].error_frames, 1);
     assert_memory_equal(clip->header->recording_sha256, log_scan.sha256, SHA256_BYTES);
     recording_close(r);
     (void)unlink(path_of("a.rlc"));
@@ -419,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_every_kind_of_frame_goes_round_all_formats),
         cmocka_unit_test(test_other_spellings_are_read),
         cmocka_unit_test(test_lines_that_are_no_frames),
+        cmocka_unit_test(test_a_line_without_end_is_passed_over),
         cmocka_unit_test(test_scan_tells_all_and_rewinds),
         cmocka_unit_test(test_a_clip_of_a_log_is_the_same_recording),
         cmocka_unit_test(test_a_torn_clip_gives_its_good_groups),
