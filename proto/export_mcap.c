@@ -100,7 +100,9 @@ static void find_wall(struct export_mcap *e)
 
 static int fail(struct err *err, int rc)
 {
-    return rc < 0 ? err_plain(err, rc, "cannot write the MCAP: %s", strerror(-rc)) : rc;
+    if (rc < 0)
+        (void)err_plain(err, rc, "cannot write the MCAP: %s", strerror(-rc));
+    return rc;
 }
 
 /* --- schemas and channels that every file has --- */
@@ -505,7 +507,7 @@ int export_mcap_recording(struct recording *recording, const struct export_mcap_
                           struct err *err)
 {
     struct export_mcap_config whole = *config;
-    struct export_mcap *e;
+    struct export_mcap *e = NULL;
     struct recording_scan scan;
     int rc = recording_scan(recording, &scan, err);
 

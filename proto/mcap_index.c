@@ -188,7 +188,7 @@ static int next_summary(struct mcap_index *x, size_t *at, struct mcap_record *re
 static int reserve_tables(struct mcap_index *x, struct err *err)
 {
     size_t count[MCAP_DATA_END + 1] = { 0 }, at = 0;
-    struct mcap_record record;
+    struct mcap_record record = { 0 };
     int rc;
 
     while ((rc = next_summary(x, &at, &record, err)) == 1)
@@ -198,7 +198,7 @@ static int reserve_tables(struct mcap_index *x, struct err *err)
     x->schemas = calloc(count[MCAP_SCHEMA] + 1, sizeof *x->schemas);
     x->channels = calloc(count[MCAP_CHANNEL] + 1, sizeof *x->channels);
     x->chunks = calloc(count[MCAP_CHUNK_INDEX] + 1, sizeof *x->chunks);
-    x->order = calloc(count[MCAP_CHUNK_INDEX] + 1, sizeof *x->order);
+    x->order = calloc(count[MCAP_CHUNK_INDEX] + 1, sizeof(struct mcap_chunk_index *));
     x->attachments = calloc(count[MCAP_ATTACHMENT_INDEX] + 1, sizeof *x->attachments);
     x->metadata = calloc(count[MCAP_METADATA_INDEX] + 1, sizeof *x->metadata);
     if (!x->schemas || !x->channels || !x->chunks || !x->order || !x->attachments || !x->metadata)
@@ -266,7 +266,7 @@ static void sort_tables(struct mcap_index *x)
     x->channel_count = kept;
     for (size_t i = 0; i < x->chunk_count; i++)
         x->order[i] = &x->chunks[i];
-    qsort(x->order, x->chunk_count, sizeof *x->order, compare_order);
+    qsort(x->order, x->chunk_count, sizeof(struct mcap_chunk_index *), compare_order);
 }
 
 int mcap_index_open(const char *name, const struct mcap_input *input, struct mcap_index **ret_index,
@@ -495,7 +495,7 @@ static struct open_chunk *free_chunk(struct mcap_index *x)
 static int open_chunk(struct mcap_index *x, const struct mcap_chunk_index *index, struct err *err)
 {
     struct open_chunk *chunk = free_chunk(x);
-    struct mcap_record record;
+    struct mcap_record record = { 0 };
 
     if (!chunk || index->uncompressed_size > MCAP_INDEX_OPEN_BYTES - x->open_bytes)
         return err_at(err, -ENOBUFS, x->name, 0, 0,
