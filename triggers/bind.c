@@ -299,13 +299,12 @@ static bool bind(struct compiler *c, const struct bind_request *r, const struct 
     return b->signal != NODE_NONE;
 }
 
-struct binding *bind_alias(struct compiler *c, struct pack_signal *signal, uint32_t offset)
+struct binding *bind_alias(struct compiler *c, struct pack_signal *signal)
 {
     struct bind_request r = { signal->name, signal, &signal->from, 0 };
     struct dbset_signal found;
     struct err err = { 0 };
 
-    (void)offset;
     signal->is_used = true;
     if (signal->is_bound)
         return &signal->binding;

@@ -773,7 +773,7 @@ static struct val compile_path(struct compiler *c, const struct ast *ast)
         return *argument;
     for (uint32_t i = 0; i < p->signal_count; i++)
         if (strcmp(p->signals[i].name, ast->parts[0]) == 0) {
-            const struct binding *b = bind_alias(c, &p->signals[i], ast->offset);
+            const struct binding *b = bind_alias(c, &p->signals[i]);
             return b ? from_binding(c, b, ast->is_raw, ast) : val_bad();
         }
     for (uint32_t i = 0; i < p->macro_count; i++)

@@ -83,7 +83,7 @@ void compile_error(struct compiler *c, uint32_t offset, const char *code, const 
     __attribute__((format(printf, 4, 5)));
 
 /* triggers/bind.c: the meaning of an alias or of a path in the databases; NULL after an error. */
-struct binding *bind_alias(struct compiler *c, struct pack_signal *signal, uint32_t offset);
+struct binding *bind_alias(struct compiler *c, struct pack_signal *signal);
 struct binding *bind_path(struct compiler *c, const struct ast *path);
 
 /* triggers/exact.c: raw values of a bare integer-coded signal against a constant. */

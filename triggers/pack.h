@@ -77,7 +77,6 @@ struct pack_rule {
     struct source_text when_text;
     struct ast *when; /* NULL: did not parse, already reported */
     struct pack_expression unless[UNLESS_MAX], attach[ATTACH_MAX];
-    const char *level_problem_key; /* private */
 };
 
 struct pack {

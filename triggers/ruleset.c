@@ -142,7 +142,7 @@ static void check_unused(struct compiler *c)
         if (!p->signals[i].is_used && !p->signals[i].has_failed) {
             pack_warning(p, p->signals[i].node->key_line, p->signals[i].node->key_column, "W720",
                          "signal '%s' is not used", p->signals[i].name);
-            (void)bind_alias(c, &p->signals[i], 0);
+            (void)bind_alias(c, &p->signals[i]);
         }
     for (uint32_t i = 0; i < p->param_count; i++)
         if (!p->params[i].is_used)
