@@ -114,7 +114,8 @@ static int attach(struct clipstore *store, struct err *err)
 {
     const struct db_config config = { .path = store->db_path, .schema = outbox_schema,
                                       .application_id = OUTBOX_APPLICATION_ID,
-                                      .version = OUTBOX_VERSION, .vfs = store->config.db_vfs,
+                                      .version = OUTBOX_VERSION, .page_bytes = 1024,
+                                      .vfs = store->config.db_vfs,
                                       .relaxed = store->config.relaxed };
     enum db_how how;
     int64_t credit;

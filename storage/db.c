@@ -16,7 +16,7 @@ struct db {
     sqlite3 *sqlite;
     char path[DB_PATH_MAX], vfs[32];
     char reason[256];
-    int64_t wal_bytes;
+    int64_t wal_bytes, page_bytes;
 };
 
 struct db_statement {
@@ -24,6 +24,7 @@ struct db_statement {
     struct db *db;
 };
 
+#define PAGE_BYTES 4096u
 #define SUFFIX_ROOM 32 /* for "-wal", ".new", ".quarantine-8" */
 
 /* Primary result code to errno; what a caller can act on is told apart, the rest is our bug. */
@@ -83,7 +84,7 @@ static int note_wal(void *context, sqlite3 *sqlite, const char *name, int pages)
 
     (void)sqlite;
     (void)name;
-    db->wal_bytes = (int64_t)pages * 4096;
+    db->wal_bytes = (int64_t)pages * db->page_bytes;
     return SQLITE_OK;
 }
 
@@ -177,9 +178,11 @@ static int build(struct db *db, const struct db_config *config, const char *path
 {
     char sql[128];
 
+    (void)snprintf(sql, sizeof sql, "PRAGMA page_size=%u; PRAGMA auto_vacuum=INCREMENTAL",
+                   config->page_bytes ? config->page_bytes : PAGE_BYTES);
     int rc = open_sqlite(db, config, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
     if (!rc)
-        rc = db_exec(db, "PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL");
+        rc = db_exec(db, sql);
     if (!rc)
         rc = set_durability(db, config);
     if (!rc)
@@ -252,6 +255,8 @@ static int judge(struct db *db, const struct db_config *config, struct err *err)
     int64_t id = 0, version = 0;
 
     int rc = db_query_i64(db, "PRAGMA application_id", &id);
+    if (!rc)
+        rc = db_query_i64(db, "PRAGMA page_size", &db->page_bytes);
     if (!rc)
         rc = db_query_i64(db, "PRAGMA user_version", &version);
     if (!rc)

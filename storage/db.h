@@ -23,6 +23,7 @@ struct db_config {
     const char *schema;      /* SQL that makes version `version` in an empty file */
     uint32_t application_id; /* PRAGMA application_id: a foreign database is refused */
     uint32_t version;        /* PRAGMA user_version, from 1 */
+    uint32_t page_bytes;     /* of a new file; 0: 4096. Small pages cost less flash a commit */
     const char *vfs;         /* NULL: the system's; tests give one with faults */
     bool relaxed; /* synchronous=OFF and no quarantine: only for files that are made anew each time */
 };

@@ -6,17 +6,19 @@
 #include <string.h>
 
 /* `age` is AUTOINCREMENT on purpose: its sequence never goes back, so it counts the clips ever
- * sealed independently of the states that the books add up. */
+ * sealed independently of the states that the books add up.
+ * `rank` is -priority, so that (rank, age) is the order of sending as the indexes hold it. Indexes
+ * are few: each costs a page of flash a clip. */
 const char outbox_schema[] =
     "CREATE TABLE clip (age INTEGER PRIMARY KEY AUTOINCREMENT, clip_id BLOB NOT NULL UNIQUE,"
-    " state INTEGER NOT NULL, priority INTEGER NOT NULL, segments INTEGER NOT NULL,"
+    " state INTEGER NOT NULL, rank INTEGER NOT NULL, segments INTEGER NOT NULL,"
     " sealed INTEGER NOT NULL, on_disk INTEGER NOT NULL, ask INTEGER NOT NULL DEFAULT 0,"
     " session_id BLOB NOT NULL, ordinal INTEGER NOT NULL, start_ns INTEGER NOT NULL,"
     " end_ns INTEGER NOT NULL, utc_ns INTEGER NOT NULL, pseudonym TEXT NOT NULL,"
     " rule TEXT NOT NULL, files BLOB NOT NULL, artifacts BLOB NOT NULL,"
     " reason TEXT NOT NULL DEFAULT '');"
-    "CREATE INDEX clip_state ON clip (state, priority DESC, age);"
-    "CREATE INDEX clip_disk ON clip (on_disk, age);"
+    "CREATE INDEX clip_send ON clip (rank, age) WHERE state IN (1, 2);"
+    "CREATE INDEX clip_ask ON clip (rank, age) WHERE state = 3;"
     "CREATE TABLE gone (state INTEGER PRIMARY KEY, count INTEGER NOT NULL);"
     "CREATE TABLE artifact (sha256 BLOB PRIMARY KEY, sent INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE receipts (partition INTEGER PRIMARY KEY, next INTEGER NOT NULL);"
@@ -30,15 +32,15 @@ enum sql { SQL_INSERT, SQL_ADD_SEGMENT, SQL_FIND, SQL_SET, SQL_SET_ASK, SQL_SET_
            SQL_ADD_ARTIFACT, SQL_SENT_ARTIFACT, SQL_IS_SENT, SQL_SET_OFFSET, SQL_GET_OFFSET,
            SQL_SET_NUMBER, SQL_GET_NUMBER, SQL_TRIM_COUNT, SQL_TRIM, SQL_ROWS_GONE, SQL_END };
 
-#define COLUMNS "clip_id, state, priority, segments, sealed, on_disk, ask, session_id, ordinal, " \
+#define COLUMNS "clip_id, state, rank, segments, sealed, on_disk, ask, session_id, ordinal, " \
                 "start_ns, end_ns, utc_ns, pseudonym, rule, files, artifacts, reason, age"
 /* What is on disk and may go: delivered first, then what the broker has, then the rest; within,
  * the lowest priority, then the oldest. One number, so that a cursor can go on from it. */
-#define EVICT_RANK "(CASE state WHEN 5 THEN 0 WHEN 4 THEN 0 WHEN 3 THEN 100 ELSE 200 END + priority)"
+#define EVICT_RANK "(CASE state WHEN 5 THEN 0 WHEN 4 THEN 0 WHEN 3 THEN 100 ELSE 200 END - rank)"
 #define NO_MORE "(5, 7, 8, 9)" /* DELETABLE, EVICTED, EXPIRED, ERASED: rows that only remember */
 
 static const char *const sqls[SQL_END] = {
-    [SQL_INSERT] = "INSERT INTO clip (clip_id, state, priority, segments, sealed, on_disk, "
+    [SQL_INSERT] = "INSERT INTO clip (clip_id, state, rank, segments, sealed, on_disk, "
                    "session_id, ordinal, start_ns, end_ns, utc_ns, pseudonym, rule, files, "
                    "artifacts) VALUES (?1, 1, ?2, ?3, 1, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     [SQL_ADD_SEGMENT] = "UPDATE clip SET sealed = sealed + 1, end_ns = ?2, files = ?3 "
@@ -50,12 +52,12 @@ static const char *const sqls[SQL_END] = {
     [SQL_COUNT] = "SELECT state, count(*) FROM clip GROUP BY state",
     [SQL_SEQUENCE] = "SELECT seq FROM sqlite_sequence WHERE name = 'clip'",
     [SQL_GONE_COUNT] = "SELECT state, count FROM gone",
-    [SQL_SEND] = "SELECT " COLUMNS " FROM clip WHERE state IN (1, 2) AND (-priority, age) > (?1, ?2)"
-                 " ORDER BY -priority, age LIMIT 1",
-    [SQL_ASK] = "SELECT " COLUMNS " FROM clip WHERE state = 3 AND (-priority, age) > (?1, ?2) "
-                "ORDER BY -priority, age LIMIT 1",
-    [SQL_EVICT] = "SELECT " COLUMNS ", " EVICT_RANK " AS rank FROM clip WHERE on_disk = 1 AND "
-                  "state < 7 AND (" EVICT_RANK ", age) > (?1, ?2) ORDER BY rank, age LIMIT 1",
+    [SQL_SEND] = "SELECT " COLUMNS " FROM clip WHERE state IN (1, 2) AND (rank, age) > (?1, ?2)"
+                 " ORDER BY rank, age LIMIT 1",
+    [SQL_ASK] = "SELECT " COLUMNS " FROM clip WHERE state = 3 AND (rank, age) > (?1, ?2) "
+                "ORDER BY rank, age LIMIT 1",
+    [SQL_EVICT] = "SELECT " COLUMNS ", " EVICT_RANK " AS worth FROM clip WHERE on_disk = 1 AND "
+                  "state < 7 AND (" EVICT_RANK ", age) > (?1, ?2) ORDER BY worth, age LIMIT 1",
     [SQL_DISK] = "SELECT " COLUMNS " FROM clip WHERE on_disk = 1 AND age > ?2 ORDER BY age LIMIT 1",
     [SQL_ALL] = "SELECT " COLUMNS " FROM clip WHERE age > ?2 ORDER BY age LIMIT 1",
     [SQL_ADD_ARTIFACT] = "INSERT OR IGNORE INTO artifact VALUES (?1, 0)",
@@ -175,7 +177,7 @@ static int load_row(struct db_statement *row, struct outbox_clip *clip)
         db_column_copy(row, 7, about->session_id, sizeof about->session_id))
         return -EBADMSG;
     clip->state = (enum outbox_state)db_column_i64(row, 1);
-    about->priority = (uint8_t)db_column_i64(row, 2);
+    about->priority = (uint8_t)-db_column_i64(row, 2);
     about->segments = (uint8_t)db_column_i64(row, 3);
     clip->sealed = (uint8_t)db_column_i64(row, 4);
     clip->on_disk = db_column_i64(row, 5) != 0;
@@ -236,7 +238,7 @@ static int insert(struct outbox *outbox, const struct wire_about *about,
 
     store_file(file, segment);
     db_bind_blob(s, 1, about->clip_id, CLIP_ID_BYTES);
-    db_bind_i64(s, 2, about->priority);
+    db_bind_i64(s, 2, -(int64_t)about->priority);
     db_bind_i64(s, 3, about->segments);
     db_bind_blob(s, 4, about->session_id, sizeof about->session_id);
     db_bind_i64(s, 5, (int64_t)about->ordinal);

@@ -15,7 +15,7 @@
 #define OUTBOX_APPLICATION_ID 0x524c4f42 /* "RLOB" */
 #define OUTBOX_VERSION 1
 #define OUTBOX_REASON_MAX 128
-#define OUTBOX_ROWS_MAX 100000 /* rows of clips that are no more; older ones are only counted */
+#define OUTBOX_ROWS_MAX 20000 /* rows of clips that are no more; older ones are only counted */
 
 enum outbox_state {
     OUTBOX_SEALED = 1,
