@@ -129,7 +129,9 @@ DAEMON_SRC = \
 	daemon/capture.c \
 	daemon/clock.c \
 	daemon/config.c \
+	daemon/config_reload.c \
 	daemon/config_schema.c \
+	daemon/config_value.c \
 	daemon/control.c \
 	daemon/encode.c \
 	daemon/flow.c \

@@ -138,6 +138,13 @@ static void take_done(struct app *app, enum worker_id id, const struct report *r
         app_answer(app, report->ticket, report->code, report->text);
 }
 
+static void ask_stats(struct app *app)
+{
+    for (int i = 0; i < WORKER_COUNT; i++)
+        if (!app->all_told && spsc_count(app->workers[i]->reports) == 0)
+            (void)worker_send(app->workers[i], &(struct order){ .kind = ORDER_STATS });
+}
+
 static void take_report(struct app *app, enum worker_id id, const struct report *report)
 {
     app->heard_ns[id] = mono_now();
@@ -156,6 +163,7 @@ static void take_report(struct app *app, enum worker_id id, const struct report 
         app->ended[id] = true;
         app->failed |= report->code < 0;
         app->store_fresh = false;
+        ask_stats(app); /* the last figures, for the books and for --once */
         break;
     }
 }
@@ -171,13 +179,6 @@ static void take_reports(struct app *app)
                 take_report(app, (enum worker_id)i, &report);
         while (spsc_arm(app->workers[i]->reports));
     }
-}
-
-static void ask_stats(struct app *app)
-{
-    for (int i = 0; i < WORKER_COUNT; i++)
-        if (!app->all_told && spsc_count(app->workers[i]->reports) == 0)
-            (void)worker_send(app->workers[i], &(struct order){ .kind = ORDER_STATS });
 }
 
 /* --- the end --- */
@@ -210,7 +211,7 @@ static bool progress(struct app *app, int64_t now_ns)
         app->stopping = true;
     if (app->stopping && !app->stop_by_ns)
         begin_stop(app, now_ns);
-    if (app->stopping && app->ended[WORKER_STORE] && !app->upload_told) {
+    if (app->stopping && app->ended[WORKER_STORE] && app->store_fresh && !app->upload_told) {
         tell_stop(app, WORKER_UPLOAD);
         app->upload_told = true;
     }

@@ -42,76 +42,6 @@ void config_init(struct config *config)
     config->metrics.every_ns = 15 * NS_PER_S;
 }
 
-/* --- numbers with units --- */
-
-struct unit {
-    const char *name;
-    int64_t factor;
-};
-
-static int number_with_unit(const char *text, const struct unit *units, size_t count,
-                            int64_t *ret_value)
-{
-    char *end;
-
-    if (text[0] < '0' || text[0] > '9')
-        return -EINVAL;
-    errno = 0;
-    long long number = strtoll(text, &end, 10);
-    if (errno == ERANGE)
-        return -ERANGE;
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(end, units[i].name) == 0)
-            return __builtin_mul_overflow((int64_t)number, units[i].factor, ret_value) ? -ERANGE
-                                                                                       : 0;
-    return -EINVAL;
-}
-
-int config_size(const char *text, int64_t *ret_bytes)
-{
-    static const struct unit units[] = {
-        { "", 1 }, { "B", 1 }, { "KiB", 1024 }, { "MiB", MIB }, { "GiB", 1024 * MIB },
-        { "kB", 1000 }, { "KB", 1000 }, { "MB", 1000000 }, { "GB", 1000000000 },
-    };
-
-    return number_with_unit(text, units, sizeof units / sizeof units[0], ret_bytes);
-}
-
-int config_duration(const char *text, int64_t *ret_ns)
-{
-    static const struct unit units[] = {
-        { "ns", 1 }, { "us", NS_PER_US }, { "ms", NS_PER_MS }, { "s", NS_PER_S },
-        { "min", 60 * NS_PER_S }, { "h", 3600 * NS_PER_S },
-    };
-
-    return number_with_unit(text, units, sizeof units / sizeof units[0], ret_ns);
-}
-
-static int fraction_ns(const char *text, int64_t *ret_ns)
-{
-    int64_t ns = 0, unit = NS_PER_S;
-
-    if (*text == '.')
-        for (text++; *text >= '0' && *text <= '9' && unit > 1; text++) {
-            unit /= 10;
-            ns += (*text - '0') * unit;
-        }
-    *ret_ns = ns;
-    return strcmp(text, "Z") == 0 ? 0 : -EINVAL;
-}
-
-int config_wall(const char *text, int64_t *ret_utc_ns)
-{
-    struct tm day = { .tm_sec = 0 };
-    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &day);
-    int64_t ns;
-
-    if (!rest || fraction_ns(rest, &ns) < 0 || day.tm_year < 70 || day.tm_year > 200)
-        return -EINVAL;
-    *ret_utc_ns = (int64_t)timegm(&day) * NS_PER_S + ns;
-    return 0;
-}
-
 /* --- complaints --- */
 
 __attribute__((format(printf, 3, 4)))
@@ -224,10 +154,10 @@ static void take_number(struct reading *reading, const struct yaml_node *node,
 static void take_count(struct reading *reading, const struct yaml_node *node,
                        const struct config_row *row, uint32_t *to)
 {
-    static const struct unit none[] = { { "", 1 } };
+    static const struct config_unit none[] = { { "", 1 } };
     int64_t value = 0;
 
-    if (number_with_unit(node->text, none, 1, &value) < 0 || value < row->low || value > row->high)
+    if (config_number(node->text, none, 1, &value) < 0 || value < row->low || value > row->high)
         complain(reading, node, "%s: found '%.40s', expected a number from %" PRId64 " to %" PRId64,
                  row->key, node->text, row->low, row->high);
     else
@@ -599,67 +529,4 @@ int config_parse(const void *bytes, size_t size, const char *path, struct diags 
 
     int code = yaml_open(bytes, size, path, &err, &tree);
     return finish(code, tree, &err, path, diags, ret_config);
-}
-
-/* --- reload --- */
-
-static bool row_differs(const struct config_row *row, const struct config *a,
-                        const struct config *b)
-{
-    const char *x = (const char *)a + row->offset, *y = (const char *)b + row->offset;
-
-    switch (row->type) {
-    case CONFIG_SIZE:
-    case CONFIG_DURATION: return memcmp(x, y, sizeof(int64_t)) != 0;
-    case CONFIG_COUNT:
-    case CONFIG_CHOICE: return memcmp(x, y, sizeof(uint32_t)) != 0;
-    case CONFIG_SWITCH: return *(const bool *)x != *(const bool *)y;
-    default: return strcmp(x, y) != 0;
-    }
-}
-
-static bool sources_differ(const struct config *a, const struct config *b)
-{
-    if (a->source_count != b->source_count)
-        return true;
-    for (uint32_t i = 0; i < a->source_count; i++) {
-        const struct source_config *x = &a->sources[i], *y = &b->sources[i];
-        if (strcmp(x->name, y->name) != 0 || strcmp(x->address, y->address) != 0 ||
-            x->kind != y->kind || x->rcvbuf_bytes != y->rcvbuf_bytes ||
-            x->hardware_stamps != y->hardware_stamps)
-            return true;
-    }
-    return false;
-}
-
-static bool settings_differ(const struct config *a, const struct config *b)
-{
-    if (a->upload.setting_count != b->upload.setting_count)
-        return true;
-    for (uint32_t i = 0; i < a->upload.setting_count; i++)
-        if (strcmp(a->upload.settings[i].key, b->upload.settings[i].key) != 0 ||
-            strcmp(a->upload.settings[i].value, b->upload.settings[i].value) != 0)
-            return true;
-    return false;
-}
-
-const char *config_restart_key(const struct config *running, const struct config *next)
-{
-    for (uint32_t i = 0; i < config_row_count; i++)
-        if (config_rows[i].restart && row_differs(&config_rows[i], running, next))
-            return config_key_name(i);
-    if (sources_differ(running, next))
-        return "sources";
-    return settings_differ(running, next) ? "upload.settings" : NULL;
-}
-
-const char *config_key_name(uint32_t i)
-{
-    static _Thread_local char name[64];
-
-    if (i >= config_row_count)
-        return NULL;
-    (void)snprintf(name, sizeof name, "%s%s%s", config_rows[i].section,
-                   config_rows[i].section[0] ? "." : "", config_rows[i].key);
-    return name;
 }

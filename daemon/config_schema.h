@@ -1,4 +1,4 @@
-/* config_schema - the rows that config.c reads by. Private to config*.c. */
+/* config_schema - the rows that config.c reads by, and what config*.c share. Private to them. */
 #ifndef DAEMON_CONFIG_SCHEMA_H
 #define DAEMON_CONFIG_SCHEMA_H
 #include "daemon/config.h"
@@ -24,6 +24,14 @@ struct config_row {
     const char *const *choices; /* NULL-terminated */
     bool restart;            /* a reload cannot change it */
 };
+
+/* A number with one of the units behind it ("" for none): 0, -EINVAL, -ERANGE. */
+struct config_unit {
+    const char *name;
+    int64_t factor;
+};
+int config_number(const char *text, const struct config_unit *units, size_t count,
+                  int64_t *ret_value);
 
 extern const struct config_row config_rows[];
 extern const uint32_t config_row_count;
