@@ -237,6 +237,9 @@ ORACLES = \
 
 # One binary per module: tests/test_<module>.c
 TESTS = \
+	test_assembler \
+	test_dataset \
+	test_sink \
 	test_clip \
 	test_recording \
 	test_engine \

@@ -3,6 +3,7 @@
 #include "tests/sink_clips.h"
 #include "tools/sink/dataset.h"
 #include "tools/sink/sink.h"
+#include "uploader/filedrop.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -12,6 +13,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -440,6 +442,127 @@ static void test_a_dropped_chunk_is_asked_for_and_completes_the_clip(void **stat
     made_free(&clip);
 }
 
+/* What a command prints, and its exit status. */
+static int command(const char *arguments, char *text, size_t size)
+{
+    char line[2048];
+
+    snprintf(line, sizeof line, "%s %s 2>&1", binary, arguments);
+    FILE *pipe = popen(line, "r");
+    size_t n = fread(text, 1, size - 1, pipe);
+    text[n] = '\0';
+    int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_status_and_catalogue_say_what_is_there(void **state)
+{
+    struct fixture *f = *state;
+    struct made_clip clip, half;
+    char line[1024], text[4096];
+
+    make(&clip, "car-1", 0, 1, true);
+    make(&half, "car-1", 1, 1, true);
+    snprintf(line, sizeof line, "sink status --bootstrap %s --env test --group sink --json",
+             f->kafka.bootstrap);
+    post_clip(f, &clip, UINT32_MAX);
+    assert_int_equal(command(line, text, sizeof text), 1); /* nobody reads: it lags */
+    assert_non_null(strstr(text, "\"committed\": null"));
+    post_dbc(f, false);
+    open_sink(f);
+    turn(f, 1, 0, 0);
+    close_sink(f);
+    assert_int_equal(command(line, text, sizeof text), 0);
+    assert_non_null(strstr(text, "\"lag\": 0, \"partitions\": [{"));
+    post_clip(f, &half, 1); /* an open clip holds its partition's offset */
+    open_sink(f);
+    for (struct sink_stats s = { .messages = 0 }; s.messages < 4;) {
+        struct err err;
+        assert_int_equal(sink_step(f->sink, clock_ns(), 20, &err), 0);
+        sink_stats(f->sink, &s);
+    }
+    close_sink(f);
+    assert_int_equal(command(line, text, sizeof text), 1);
+    snprintf(line, sizeof line, "catalogue %s %s/c.sqlite --json", f->dataset, f->root);
+    for (int again = 0; again < 2; again++) { /* replaced, not added to */
+        assert_int_equal(command(line, text, sizeof text), 0);
+        assert_string_equal(text, "{\"clips\": 1, \"events\": 1, \"timed_by_session\": 0, "
+                                  "\"broken\": 0}\n");
+    }
+    assert_int_equal(command("catalogue /nonexistent x.sqlite", text, sizeof text), 2);
+    assert_string_equal(text, "roadloop catalogue: /nonexistent: dataset: No such file or directory\n");
+    snprintf(line, sizeof line, "sink reexport %s --all", f->dataset);
+    assert_int_equal(command(line, text, sizeof text), 0);
+    assert_non_null(strstr(text, ".r1.mcap"));
+    assert_int_equal(command("sink run --dataset x", text, sizeof text), 2);
+    assert_int_equal(command("sink run --dataset x --partitions 3-1 --bootstrap x --env e", text,
+                             sizeof text), 2);
+    made_free(&clip);
+    made_free(&half);
+}
+
+static void drop_value(struct transport *transport, const struct made_clip *c,
+                       const struct wire_value *value, uint64_t opaque)
+{
+    static uint8_t bytes[WIRE_CHUNK_VALUE_MAX];
+    struct transport_report report;
+    struct transport_message message = { .topic = WIRE_TOPIC_CLIP,
+                                         .key = c->final.about.pseudonym, .value = bytes,
+                                         .decoded = value, .opaque = opaque };
+    int size = wire_encode(value, bytes, sizeof bytes, NULL);
+
+    assert_true(size > 0);
+    message.size = (size_t)size;
+    assert_int_equal(transport->ops->send(transport->context, &message), 0);
+    assert_int_equal(transport->ops->poll_report(transport->context, 0, &report), 1);
+    assert_int_equal(report.result, TRANSPORT_DONE);
+}
+
+static void test_a_dropped_clip_is_stored_and_answered_beside_it(void **state)
+{
+    struct fixture *f = *state;
+    struct made_clip clip;
+    struct transport transport;
+    struct transport_receipt receipt;
+    struct wire_value open = { .kind = WIRE_OPEN }, final = { .kind = WIRE_FINAL };
+    char drop[96];
+    struct err err = { .text = "" };
+    uint64_t opaque = 0;
+
+    make(&clip, "car-1", 4, 2, false);
+    snprintf(drop, sizeof drop, "%s/drop", f->root);
+    assert_int_equal(mkdir(drop, 0700), 0);
+    assert_int_equal(filedrop_open(drop, &err, &transport), 0);
+    open.open = clip.final.about;
+    final.final = clip.final;
+    drop_value(&transport, &clip, &open, ++opaque);
+    for (uint8_t k = 0; k < 2; k++)
+        for (uint32_t i = 0; i < wire_chunk_count(&clip.final.segments[k]); i++) {
+            struct wire_value chunk = made_chunk(&clip, k, i);
+            drop_value(&transport, &clip, &chunk, ++opaque);
+        }
+    drop_value(&transport, &clip, &final, ++opaque);
+    const struct sink_config config = {
+        .dataset = f->dataset, .cache = f->cache, .drop = drop, .partial_after_ns = 1,
+        .release_after_ns = 1, .clips_max = 1, .vehicle_clips_max = 1,
+        .vehicle_bytes_max = INT64_C(1) << 30, .bytes_max = INT64_C(1) << 30 };
+    if (sink_open(&config, 0, &err, &f->sink))
+        fail_msg("%s", err.text);
+    for (int i = 0; i < 3; i++) /* the answer is given once, also after the car took it */
+        assert_int_equal(sink_step(f->sink, (i + 1) * INT64_C(2000000000), 0, &err), 0);
+    assert_int_equal(transport.ops->poll_receipt(transport.context, &receipt), 1);
+    assert_int_equal(receipt.receipt.result, WIRE_COMPLETE);
+    assert_memory_equal(receipt.receipt.final_sha256, clip.final_sha256, SHA256_BYTES);
+    assert_int_equal(sink_step(f->sink, INT64_C(20000000000), 0, &err), 0);
+    assert_int_equal(transport.ops->poll_receipt(transport.context, &receipt), 0);
+    struct sink_stats stats;
+    sink_stats(f->sink, &stats);
+    assert_int_equal(stats.drops_stored, 1);
+    assert_stored(f, &clip, RECORD_COMPLETE);
+    transport.ops->close(transport.context, 0);
+    made_free(&clip);
+}
+
 /* ---- kill -9 ---- */
 
 static pid_t start_process(const struct fixture *f)
@@ -528,6 +651,8 @@ int main(int argc, char **argv)
         T(test_clips_are_stored_and_poison_becomes_dead_letters),
         T(test_artifacts_absent_wrong_and_there),
         T(test_a_dropped_chunk_is_asked_for_and_completes_the_clip),
+        T(test_status_and_catalogue_say_what_is_there),
+        T(test_a_dropped_clip_is_stored_and_answered_beside_it),
         T(test_kill_9_at_any_moment_loses_and_doubles_nothing),
     };
     const char *slash = strrchr(argv[0], '/');
