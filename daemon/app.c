@@ -165,7 +165,7 @@ static void warn_of_sources(struct app *app)
 
     for (uint32_t i = 0; !app->playback && i < app->capture.source_count; i++) {
         const struct source_config *config = &app->config.sources[i];
-        app->capture.sources[i].ops->stats(app->capture.sources[i].context, &stats);
+        (void)app->capture.sources[i].ops->stats(app->capture.sources[i].context, &stats);
         if (stats.state != SOURCE_UP)
             log_line(&app->log, LOG_WARNING, app->started_ns, "source %s (%s) is not there: %s",
                      config->name, config->address, strerror(stats.last_errno));

@@ -34,9 +34,10 @@ static void fill_stats(void *self, struct report *report)
     struct round *round = self;
     struct capture *capture = round->capture;
 
-    round->stats.source_count = capture->source_count;
+    round->stats.source_count = 0;
     for (uint32_t i = 0; i < capture->source_count; i++)
-        capture->sources[i].ops->stats(capture->sources[i].context, &round->stats.sources[i]);
+        round->stats.source_count += capture->sources[i].ops->stats(
+            capture->sources[i].context, &round->stats.sources[round->stats.source_count]);
     round->stats.clock_events = round->clock.events;
     round->stats.suspends = round->clock.suspends;
     round->stats.offset_ns = round->clock.offset_ns;

@@ -88,7 +88,9 @@ struct source_ops {
     void (*tick)(void *context);
     /* When read is worth calling without the fd: mono ns; INT64_MAX: never. */
     int64_t (*due_ns)(void *context);
-    void (*stats)(void *context, struct source_stats *ret_stats);
+    /* Of each of its sources, by their numbers: a socket is one, a recording may hold several (room
+     * for SOURCES_MAX then). Returns how many. */
+    uint32_t (*stats)(void *context, struct source_stats *ret_stats);
     void (*close)(void *context); /* takes NULL */
 };
 

@@ -13,7 +13,8 @@ struct player {
     bool ended;
     int64_t first_stamp_ns, first_mono_ns;
     struct recording_item next;
-    struct source_stats stats;
+    uint32_t source_count;
+    struct source_stats stats[SOURCES_MAX];
 };
 
 static int player_fd(void *context)
@@ -50,10 +51,11 @@ static void give(struct player *player, struct source_item *item)
     if (player->next.kind != RECORDING_FRAME)
         return;
     item->source = player->next.row.frame.source;
-    player->stats.frames++;
-    player->stats.bytes += frame_row_bytes(&player->next.row.frame);
-    player->stats.error_frames += (player->next.row.frame.flags & FRAME_ERR) != 0;
-    player->stats.tx_frames += (player->next.row.frame.flags & FRAME_TX) != 0;
+    struct source_stats *stats = &player->stats[item->source];
+    stats->frames++;
+    stats->bytes += frame_row_bytes(&player->next.row.frame);
+    stats->error_frames += (player->next.row.frame.flags & FRAME_ERR) != 0;
+    stats->tx_frames += (player->next.row.frame.flags & FRAME_TX) != 0;
 }
 
 static int player_read(void *context, int64_t wall_ns, int64_t mono_ns, struct source_item *items,
@@ -95,9 +97,13 @@ static int64_t player_due_ns(void *context)
     return player->pending ? due_of(player, 0) : 0;
 }
 
-static void player_stats(void *context, struct source_stats *ret_stats)
+static uint32_t player_stats(void *context, struct source_stats *ret_stats)
 {
-    *ret_stats = ((struct player *)context)->stats;
+    const struct player *player = context;
+
+    for (uint32_t i = 0; i < player->source_count; i++)
+        ret_stats[i] = player->stats[i];
+    return player->source_count;
 }
 
 static void player_close(void *context)
@@ -119,7 +125,7 @@ int source_open_recording(struct playback *playback, bool real_time,
         return -ENOMEM;
     player->playback = playback;
     player->real_time = real_time;
-    player->stats.state = SOURCE_UP;
+    player->source_count = playback_sources(playback)->count; /* each state is SOURCE_UP, 0 */
     ret_source->ops = &player_ops;
     ret_source->context = player;
     return 0;

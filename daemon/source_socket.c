@@ -370,9 +370,10 @@ static int64_t engine_due_ns(void *context)
     return engine->link_news || engine->drops_owed ? 0 : INT64_MAX;
 }
 
-static void engine_stats(void *context, struct source_stats *ret_stats)
+static uint32_t engine_stats(void *context, struct source_stats *ret_stats)
 {
     *ret_stats = ((struct engine *)context)->stats;
+    return 1;
 }
 
 static void engine_close(void *context)

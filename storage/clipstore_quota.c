@@ -55,11 +55,22 @@ static int64_t bytes_of(const struct outbox_clip *clip)
     return bytes;
 }
 
+/* Its next segment is open: without segment 0 that one would be sealed for nothing. */
+static bool is_being_written(const struct clipstore *store, const uint8_t *clip_id)
+{
+    for (unsigned i = 0; i < OPEN_SEGMENTS; i++)
+        if (store->segments[i].used && !memcmp(store->segments[i].clip_id, clip_id, CLIP_ID_BYTES))
+            return true;
+    return false;
+}
+
 static bool may_evict(struct clipstore *store, const struct outbox_clip *clip, uint8_t priority)
 {
     struct handed *handed = store_handed(store, clip->final.about.clip_id);
 
     if (handed && handed->in_flight)
+        return false;
+    if (is_being_written(store, clip->final.about.clip_id))
         return false;
     if (clip->state == OUTBOX_DELETABLE || clip->state == OUTBOX_RECEIPTED ||
         clip->state == OUTBOX_ACKED)

@@ -605,6 +605,36 @@ static void test_quota_spares_what_is_in_flight(void **state)
 }
 
 /* Flash writes: a day's budget stops ordinary clips, a crash may borrow half a day. */
+/* The rest of a crash clip may not evict its own beginning: it would be sealed for nothing, and its
+ * file would stay on the disk behind a row that says evicted. */
+static void test_quota_spares_the_clip_being_written(void **state)
+{
+    struct made parts[2];
+    struct outbox_clip clip;
+    struct clipstore_stats stats;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        const struct made_config config = { .ordinal = 300, .priority = 9, .segment = i,
+                                            .segments = 2, .groups = 14, .seed = i };
+        made_open(&parts[i], &config);
+    }
+    struct world *w = world_open((int64_t)parts[0].size * 3 / 2);
+    assert_true(w->config.quota_bytes >= 65536);
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(put_segment(w, &parts[0]), 0);
+    assert_int_equal(put_segment(w, &parts[1]), -ENOSPC);
+    assert_int_equal(clipstore_find(w->store, parts[0].header.clip_id, &clip), 1);
+    assert_int_equal(clip.state, OUTBOX_SEALED);
+    assert_true(clip.on_disk);
+    clipstore_stats(w->store, &stats);
+    assert_int_equal(stats.clips_failed[CLIPSTORE_FAIL_QUOTA], 1);
+    assert_int_equal(stats.disk_bytes, parts[0].size);
+    for (unsigned i = 0; i < 2; i++)
+        made_close(&parts[i]);
+    world_close(w);
+}
+
 static void test_flash_budget(void **state)
 {
     struct world *w = world_open(1 << 20);
@@ -719,6 +749,7 @@ int main(void)
         cmocka_unit_test(test_damaged_files_are_set_aside),
         cmocka_unit_test(test_quota_evicts_by_priority_then_age),
         cmocka_unit_test(test_quota_spares_what_is_in_flight),
+        cmocka_unit_test(test_quota_spares_the_clip_being_written),
         cmocka_unit_test(test_flash_budget),
         cmocka_unit_test(test_receipt_of_another_hash_deletes_nothing),
         cmocka_unit_test(test_asked_for_what_is_gone),

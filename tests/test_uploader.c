@@ -17,6 +17,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -220,6 +221,28 @@ static void test_damaged_segment_is_parked(void **state)
     assert_int_equal(clip.state, OUTBOX_PARKED);
     assert_string_equal(clip.reason, "segment file: its bytes are not those that were sealed");
     assert_false(far_clip(&car->far, car->made[1].header.clip_id)->complete);
+}
+
+/* Descriptors that run out are no fault of the clip: it waits, and goes when there are some again. */
+static void test_no_descriptor_left_parks_nothing(void **state)
+{
+    struct car *car = *state;
+    struct rlimit before, none;
+    struct outbox_books books;
+
+    seal(car, 2);
+    open_uploader(car, (struct transport){ &far_ops, &car->far });
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (unsigned i = 0; i < 3; i++)
+        round_trip(car, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(clipstore_books(car->store, &books), 0);
+    assert_int_equal(books.parked, 0);
+    assert_int_equal(books.pending, 2);
+    run_until_delivered(car, 2, 200, 0);
 }
 
 /* Refused for good by the transport: parked, nothing behind it waits, the reason stays. */
@@ -451,6 +474,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_only_what_is_missing_is_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_sends_back_off_and_succeed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_segment_is_parked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_descriptor_left_parks_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_clip_is_parked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_artifacts_travel_first, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart_while_waiting, setup, teardown),

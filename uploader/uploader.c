@@ -300,6 +300,12 @@ static void back_off(struct uploader *u, int64_t now_ns)
     u->stats.backoffs++;
 }
 
+/* What passes without a person: the clip waits. Everything else is the clip's own fault. */
+static bool is_passing(int rc)
+{
+    return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -EINTR;
+}
+
 /* 0: go on; 1: stop sending in this turn. */
 static int perform(struct uploader *u, const struct scheduler_action *action, int64_t now_ns)
 {
@@ -307,6 +313,10 @@ static int perform(struct uploader *u, const struct scheduler_action *action, in
     char reason[JOB_REASON_MAX];
 
     int size = build(u, action, &value);
+    if (size < 0 && is_passing(size)) {
+        back_off(u, now_ns);
+        return 1;
+    }
     if (size < 0) {
         (void)snprintf(reason, sizeof reason, "%s: %s",
                        action->what == SCHEDULER_ARTIFACT ? "artifact" : "segment file",

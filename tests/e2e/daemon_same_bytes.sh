@@ -28,6 +28,13 @@ fi
 compare minute 2
 minute=$clips
 
+# Its frames are counted under the bus that each came from.
+for bus in can0 can1; do
+    want=$(grep -c " $bus " "$D/drive/can.log")
+    have=$(sed -n "s/^roadloop_source_frames_total{source=\"$bus\"} //p" "$D/max-minute.prom")
+    [ "$have" = "$want" ] || fail "metrics: $bus has '$have' frames, the recording $want"
+done
+
 # Four seconds around the first braking, at speed 1 too.
 first=$(head -n 1 "$D/drive/can.log" | tr -d '()' | cut -d' ' -f1)
 awk -v t="$first" '{ s = substr($1, 2) + 0; if (s >= t + 9 && s <= t + 13) print }' "$D/drive/can.log" >"$D/drive/short.log"
