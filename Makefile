@@ -290,6 +290,7 @@ FUZZ = \
 	fuzz_group \
 	fuzz_jsonl \
 	fuzz_assembler \
+	fuzz_record \
 	fuzz_wire \
 	fuzz_control \
 	fuzz_config \

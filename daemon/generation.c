@@ -106,7 +106,7 @@ static int add_file(struct loaded *loaded, const char *path, bool bundled, struc
 
     if (code == 0) {
         size_t size = fread(bytes, 1, PACK_BYTES_MAX + 1, file);
-        code = ferror(file) ? -EIO : size > PACK_BYTES_MAX ? -EFBIG
+        code = ferror(file) ? -errno : size > PACK_BYTES_MAX ? -EFBIG
                                     : add_text(loaded, path, bytes, size, bundled);
     }
     if (code < 0)
@@ -193,7 +193,7 @@ static int compile(const struct generation_config *config, struct diags *diags,
     static _Thread_local char names[PACKS_MAX][BUNDLE_LINE_MAX];
     struct ruleset_pack packs[PACKS_MAX];
 
-    if (!loaded->pack_size)
+    if (!loaded->pack) /* none was given; an empty one is refused like any other text */
         return 0;
     uint32_t count = split(loaded, packs, names);
     if (count == 0) {

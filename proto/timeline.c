@@ -8,6 +8,14 @@ void timeline_init(struct timeline *timeline)
     memset(timeline, 0, sizeof *timeline);
 }
 
+/* A stamp beyond the bounds is a forged or broken one; its frame keeps its place at the bound. */
+static int64_t bounded(int64_t mono_ns)
+{
+    if (mono_ns > TIMELINE_MONO_MAX_NS)
+        return TIMELINE_MONO_MAX_NS;
+    return mono_ns < -TIMELINE_MONO_MAX_NS ? -TIMELINE_MONO_MAX_NS : mono_ns;
+}
+
 static void fill_row(const struct timeline *timeline, const struct frame *frame,
                      struct row *ret_row)
 {
@@ -51,6 +59,7 @@ enum timeline_place timeline_put(struct timeline *timeline, const struct frame *
 
     if (__builtin_add_overflow(frame->stamp_ns, timeline->offset_ns, &mapped_ns))
         mapped_ns = timeline->started ? timeline->mono_ns : frame->stamp_ns;
+    mapped_ns = bounded(mapped_ns);
     if (!timeline->started || mapped_ns >= timeline->mono_ns)
         timeline->mono_ns = mapped_ns;
     else
@@ -64,15 +73,19 @@ enum timeline_place timeline_put(struct timeline *timeline, const struct frame *
 int timeline_obey(struct timeline *timeline, const struct row *row)
 {
     int place = TIMELINE_PLAIN;
+    int64_t mapped_ns;
 
     if (row->step < timeline->next_step)
         return -EINVAL;
     if (timeline->started && row->mono_ns < timeline->mono_ns)
         return -EINVAL;
+    if (row->mono_ns != bounded(row->mono_ns))
+        return -EINVAL;
     if (timeline->started && row->offset_ns != timeline->offset_ns) {
         place = TIMELINE_DISCONTINUITY;
         timeline->discontinuities++;
-    } else if (row->mono_ns != row->frame.stamp_ns + row->offset_ns) {
+    } else if (__builtin_add_overflow(row->frame.stamp_ns, row->offset_ns, &mapped_ns) ||
+               row->mono_ns != mapped_ns) {
         place = TIMELINE_CLAMPED;
         timeline->clamped++;
     }

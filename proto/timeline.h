@@ -9,6 +9,9 @@
 #include "proto/frame.h"
 
 #define TIMELINE_CLAMP_NS (50 * NS_PER_MS)
+/* 146 years either way. Mono never leaves it, so that a difference of two of them, and one plus any
+ * duration of a rule, fit in 64 bits whatever stamps a recording claims. */
+#define TIMELINE_MONO_MAX_NS ((INT64_C(1) << 62) - 1)
 
 struct timeline {
     int64_t mono_ns, offset_ns; /* of the last row; offset in force for the next */
@@ -28,7 +31,8 @@ enum timeline_place timeline_put(struct timeline *timeline, const struct frame *
 
 /* Obeys a place that was recorded (.rlc): step, mono and offset of the row hold. Returns
  * TIMELINE_DISCONTINUITY when the offset changes after the first row, TIMELINE_CLAMPED where mono
- * is not the mapped time; -EINVAL, with nothing changed, when step or mono run back. */
+ * is not the mapped time; -EINVAL, with nothing changed, when step or mono run back or mono is
+ * beyond the bounds. */
 int timeline_obey(struct timeline *timeline, const struct row *row);
 
 /* A clock event: from the next frame on this offset holds, and mono is at least mono_ns. Returns

@@ -404,6 +404,23 @@ static void test_frames_do_not_allocate(void **state)
     generation_close(generation);
 }
 
+static void test_an_empty_pack_is_refused_not_taken_for_none(void **state)
+{
+    static struct diags diags;
+    struct generation *generation = NULL;
+    const struct ruleset_pack pack = { "empty.yaml", "", 0 };
+    const struct generation_config empty = { .texts = &pack, .text_count = 1 }, none = { 0 };
+
+    (void)state;
+    memset(&diags, 0, sizeof diags);
+    assert_int_equal(generation_load(&empty, &diags, &generation), -EBADMSG);
+    assert_null(generation);
+    assert_string_equal(diags.items[0].err.file, "empty.yaml");
+    assert_int_equal(generation_load(&none, &diags, &generation), 0);
+    assert_null(generation->rules);
+    generation_close(generation);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_over_a_reload_each_clip_names_and_obeys_its_generation),
         cmocka_unit_test(test_a_bad_reload_changes_no_event),
         cmocka_unit_test(test_frames_do_not_allocate),
+        cmocka_unit_test(test_an_empty_pack_is_refused_not_taken_for_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,6 +75,8 @@ static void test_extreme_stamps_do_not_overflow(void **state)
 
         (void)timeline_put(&timeline, &frame, &row);
         assert_true(row.mono_ns >= last_ns);
+        assert_in_range((uint64_t)row.mono_ns + (uint64_t)TIMELINE_MONO_MAX_NS, 0,
+                        2 * (uint64_t)TIMELINE_MONO_MAX_NS);
         last_ns = row.mono_ns;
     }
 }
@@ -97,6 +99,14 @@ static void test_recorded_places_are_obeyed_and_never_run_back(void **state)
     row.offset_ns = 6;
     assert_int_equal(timeline_obey(&timeline, &row), TIMELINE_DISCONTINUITY);
     assert_int_equal(timeline.next_step, 52);
+    row.step = 52;
+    row.mono_ns = TIMELINE_MONO_MAX_NS + 1;
+    assert_int_equal(timeline_obey(&timeline, &row), -EINVAL);
+    row.mono_ns = TIMELINE_MONO_MAX_NS;
+    row.frame.stamp_ns = row.offset_ns = INT64_MAX;
+    assert_int_equal(timeline_obey(&timeline, &row), TIMELINE_DISCONTINUITY);
+    row.step = 53;
+    assert_int_equal(timeline_obey(&timeline, &row), TIMELINE_CLAMPED);
 }
 
 static void test_a_clock_event_moves_the_offset_not_the_time(void **state)

@@ -395,6 +395,8 @@ static void get_all(struct reader *r, struct record *record)
     if (record->final_known)
         get_final(r, record);
     copy_text(r, "mcap", record->mcap, sizeof record->mcap, false);
+    if (strchr(record->mcap, '/')) /* a name beside the JSON: it becomes part of a path */
+        fail(r, "mcap", "a file name without '/'");
     copy_text(r, "reason", record->reason, sizeof record->reason, false);
     get_needs(r, record);
     if (record->status == RECORD_PARTIAL) {
