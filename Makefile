@@ -201,6 +201,8 @@ PROTO_MSG = \
 E2E = \
 	demo_clips.py \
 	kill.py \
+	partial.py \
+	group.py \
 	docs_rules \
 	replay \
 	convert \
@@ -219,9 +221,10 @@ E2E_LONG = \
 	daemon_tsan \
 	daemon_whole_minute
 
-# Small programs that the oracles drive: tests/<name>.c
+# Small programs that oracles and end-to-end tests drive: tests/<name>.c
 ORACLE_TOOLS = \
 	dbc_dump \
+	kafka_relay \
 	mcap_dump
 
 # Checks against independent programs: tests/oracle/<name>, run by build/venv/bin/python or node.

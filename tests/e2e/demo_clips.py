@@ -28,6 +28,7 @@ def main():
         until(lambda: len(stack.stored()) >= len(expected), 30, 'every clip in the dataset')
         stack.stop_sink()
         stack.check_dataset(expected)
+        stack.check_books()
         fired = 0
         for clip, (base, record) in stack.records().items():
             check({d['bus'] for d in record['databases']} == {'can0', 'can1'}, f'{clip}: databases {record["databases"]}')

@@ -14,6 +14,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 B = os.path.join(ROOT, os.environ.get('B', 'build/release'))
 ROADLOOP, ROADLOOPD = os.path.join(B, 'roadloop'), os.path.join(B, 'roadloopd')
+RELAY = os.path.join(B, 'tests/kafka_relay')
 RAV4 = os.path.join(ROOT, 'tests/data/rav4')
 DBCS = [f'can0={RAV4}/toyota_nodsu_pt_generated.dbc', f'can1={RAV4}/toyota_adas.dbc']
 BUSY = os.path.join(ROOT, 'tests/data/packs/busy.yaml')
@@ -59,6 +60,40 @@ def read_metrics(path):
     return values
 
 
+def topic(name):
+    return f'roadloop.{ENV}.{name}.v1'
+
+
+def total(values, name):
+    """A metric over all its labels; a name that no metric has is an error."""
+    found = [value for key, value in values.items() if key.split('{')[0] == 'roadloop_' + name]
+    check(found, f'no metric roadloop_{name}')
+    return int(sum(found))
+
+
+def build_relay():
+    run('make', '-s', '-C', ROOT, 'V=' + os.path.basename(B), os.path.relpath(RELAY, ROOT))
+
+
+class Message:
+    """One message of a topic as kafka_relay prints it."""
+
+    def __init__(self, line):
+        words = line.split(' ')
+        self.partition, self.offset = int(words[0]), int(words[1])
+        self.key, self.value = bytes.fromhex(words[2]), bytes.fromhex(words[3])
+        self.headers = {name: bytes.fromhex(text) for name, text in (word.split('=') for word in words[4:])}
+
+    @property
+    def kind(self):
+        return self.value[5] if self.value[:4] == b'RLWV' else 0
+
+    @property
+    def chunk(self):
+        """(clip id hex, segment, index) of a chunk."""
+        return self.value[16:32].hex(), int.from_bytes(self.value[64:68], 'little'), int.from_bytes(self.value[68:72], 'little')
+
+
 class Broker:
     """librdkafka's mock cluster behind `roadloop mock-broker`."""
 
@@ -75,6 +110,17 @@ class Broker:
         self.process.stdin.flush()
         answer = self.process.stdout.readline().strip()
         check(answer == 'ok', f'mock-broker: {command}: {answer}')
+
+    def messages(self, name):
+        """All that a topic holds."""
+        return [Message(line) for line in run(RELAY, 'list', self.bootstrap, topic(name)).stdout.decode().splitlines()]
+
+    def put(self, messages):
+        """Sends [(topic name, partition, key, value, seal)]; sealed values get the hash of their prefix."""
+        lines = ''.join(f'{topic(name)} {partition} {key} {value.hex()}{" seal" if seal else ""}\n'
+                        for name, partition, key, value, seal in messages)
+        done = subprocess.run([RELAY, 'put', self.bootstrap], input=lines.encode(), stderr=subprocess.PIPE)
+        check(done.returncode == 0, f'kafka_relay put: {done.stderr.decode()}')
 
     def close(self):
         self.process.kill()
@@ -185,7 +231,7 @@ metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
 
     def stored(self):
         """{clip id hex: path without ending} of the clips that the dataset says are whole."""
-        return {clip: base for clip, (base, record) in self.records().items() if record['status'] in ('complete', 'raw-only')}
+        return {clip: base for clip, (base, record) in self.records().items() if record['status'] in ('complete', 'raw_only')}
 
     def check_dataset(self, expected):
         """Complete, each clip once, byte-exact, nothing else."""
@@ -199,6 +245,35 @@ metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
             with open(base + '.rlc', 'rb') as f:
                 check(f.read() == expected[clip], f'clip {clip} is not byte-exact')
             check(os.path.exists(base + '.mcap'), f'clip {clip} has no MCAP')
+
+    # --- books ---
+    def check_books(self, delivered=None):
+        """G3, from the metrics that the last daemon and the last sink of this stack left when they ended cleanly.
+        delivered: how many clips the outbox must call so (default: those in the dataset)."""
+        car, sink = read_metrics(self.path('roadloop.prom')), read_metrics(self.path('sink.prom'))
+
+        def equal(what, left, right):
+            check(left == right, f'the books do not close: {what}: {left} != {right}')
+
+        equal('frames received = rows + dropped before the merge', total(car, 'source_frames_total'),
+              total(car, 'rows_total') + total(car, 'source_dropped_queue_total') + total(car, 'merge_held'))
+        equal('events = in clips + suppressed + failed', total(car, 'events_total'), total(car, 'events_in_clips_total')
+              + total(car, 'events_suppressed_total') + total(car, 'events_failed_total'))
+        equal('clips opened = built + open + failed', total(car, 'clips_opened_total'), total(car, 'clips_built_total')
+              + total(car, 'clips_open') + total(car, 'clips_failed_encode_total'))
+        states = {state: int(car[f'roadloop_outbox_clips{{state="{state}"}}'])
+                  for state in ('delivered', 'pending', 'parked', 'evicted', 'expired', 'erased')}
+        equal('sealed = delivered + pending + parked + evicted + expired + erased',
+              total(car, 'outbox_sealed_total'), sum(states.values()))
+        equal(f'states of the outbox are those six ({states})', total(car, 'outbox_clips'), sum(states.values()))
+        equal('delivered = in the dataset', states['delivered'], len(self.stored()) if delivered is None else delivered)
+        equal('dead letters = those with a delivery report', total(sink, 'sink_dead_letters_total'),
+              total(sink, 'sink_dead_letters_delivered_total'))
+        equal('receipts and announcements that found no room', total(sink, 'sink_words_dropped_total'), 0)
+        equal('words of the sink without a report', total(sink, 'sink_words_waiting'), 0)
+        equal('clips under assembly', total(sink, 'sink_open_clips'), 0)
+        equal('clips stored = MCAP written + failed', total(sink, 'sink_clips_stored_total'),
+              total(sink, 'sink_mcap_written_total') + total(sink, 'sink_mcap_failed_total'))
 
     def close(self):
         for process in self.children + [self.sink_process]:

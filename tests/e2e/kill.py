@@ -28,6 +28,7 @@ def kill_daemon():
         until(lambda: len(stack.stored()) >= len(expected), 30, 'every clip in the dataset')
         stack.stop_sink()
         stack.check_dataset(expected)
+        stack.check_books()
         return len(expected)
 
 
@@ -44,10 +45,11 @@ def kill_sink():
         until(lambda: len(stack.stored()) >= len(expected), 30, 'every clip in the dataset')
         stack.stop_sink()
         stack.check_dataset(expected)
+        stack.check_books()
         return len(expected)
 
 
 if __name__ == '__main__':
     clips = kill_daemon(), kill_sink()
     print(f'{CYCLES} kills of the daemon over {clips[0]} clips, {CYCLES} of the sink over {clips[1]}: '
-          'complete, once, byte-exact')
+          'complete, once, byte-exact; the books close')
