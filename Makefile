@@ -202,6 +202,7 @@ E2E = \
 	demo_clips.py \
 	kill.py \
 	partial.py \
+	poison.py \
 	group.py \
 	docs_rules \
 	replay \
