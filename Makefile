@@ -125,6 +125,7 @@ DAEMON_SRC = \
 	daemon/app.c \
 	daemon/app_loop.c \
 	daemon/app_reload.c \
+	daemon/app_status.c \
 	daemon/artifacts.c \
 	daemon/capture.c \
 	daemon/clock.c \
@@ -209,6 +210,7 @@ E2E = \
 	convert \
 	daemon_allocations \
 	daemon_live \
+	daemon_status \
 	daemon_quota \
 	daemon_reload \
 	daemon_same_bytes \

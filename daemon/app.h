@@ -52,6 +52,10 @@ struct app {
     struct config *next_config; /* of a reload under way, else NULL */
     uint64_t reload_ticket;  /* who asked for it; 0: SIGHUP */
     bool stuck_told[WORKER_COUNT];
+    int64_t next_status_ns;  /* status.v1: when, and what was told last */
+    uint32_t told_generation;
+    bool store_heard;        /* its first figures came: before that a status would say nothing */
+    enum wire_state told_state;
     int status; /* of the process: 0 good, 1 something failed, 2 bad input */
 };
 
@@ -61,6 +65,11 @@ int app_open(struct app *app, const struct app_options *options);
 /* Starts the threads, runs until the end, joins them. Returns the exit status. */
 int app_run(struct app *app);
 void app_close(struct app *app);
+
+/* --- app_status.c, for app_loop.c --- */
+
+/* Sends status.v1 by the upload thread when it is due; without a transport it does nothing. */
+void app_tell_status(struct app *app, int64_t now_ns);
 
 /* --- app_reload.c, for app_loop.c --- */
 

@@ -49,6 +49,7 @@ static void take_stats(struct app *app, enum worker_id id, const struct report *
     case WORKER_ENCODE: app->snapshot.encode = report->encode; break;
     case WORKER_STORE:
         app->snapshot.store = report->store;
+        app->store_heard = true;
         app->store_fresh = app->ended[WORKER_STORE];
         break;
     case WORKER_UPLOAD: app->snapshot.upload = report->upload; break;
@@ -212,6 +213,8 @@ static bool progress(struct app *app, int64_t now_ns)
     if (app->stopping && !app->stop_by_ns)
         begin_stop(app, now_ns);
     if (app->stopping && app->ended[WORKER_STORE] && app->store_fresh && !app->upload_told) {
+        app->next_status_ns = now_ns;
+        app_tell_status(app, now_ns); /* the last figures, before the upload thread ends */
         tell_stop(app, WORKER_UPLOAD);
         app->upload_told = true;
     }
@@ -271,6 +274,7 @@ static void tick(struct app *app)
     (void)!read(app->timer_fd, &count, sizeof count);
     ask_stats(app);
     feed_watchdog(app, now_ns);
+    app_tell_status(app, now_ns);
     write_metrics(app, now_ns);
 }
 

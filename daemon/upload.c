@@ -79,6 +79,8 @@ static void serve_orders(struct uploading *uploading)
     worker_heartbeat(worker, fill_stats, uploading);
     while ((order = worker_order(worker)) && order->kind != ORDER_STATS) {
         uploading->stopping |= order->kind == ORDER_STOP;
+        if (order->kind == ORDER_STATUS)
+            uploader_status(uploading->upload->uploader, &order->status);
         worker_ordered(worker);
     }
 }
@@ -122,6 +124,7 @@ void *upload_run(void *argument)
         serve_orders(&uploading);
     }
     if (upload->uploader) {
+        (void)uploader_turn(upload->uploader, 0, mono_now()); /* the last status goes out, */
         (void)uploader_turn(upload->uploader, UPLOAD_FLUSH_MS, mono_now());
         (void)give_outcomes(&uploading);
     }

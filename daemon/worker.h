@@ -34,6 +34,7 @@ enum order_kind {
     ORDER_RELOAD,  /* pipeline: `generation`; answer DONE. store: its artifacts; no answer */
     ORDER_TRIGGER, /* pipeline: answer DONE */
     ORDER_WHERE,   /* store: answer DONE with `clip` */
+    ORDER_STATUS,  /* upload: send `status`; no answer */
 };
 
 struct order {
@@ -48,6 +49,7 @@ struct order {
         } trigger;
         uint8_t clip_id[CLIP_ID_BYTES];
         struct artifact_set *artifacts; /* store: taken over */
+        struct wire_status status;
     };
 };
 

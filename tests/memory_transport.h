@@ -29,7 +29,8 @@ struct far_end {
     uint32_t fail_each;     /* every n-th send is reported RETRY; 0: none */
     int refuse;             /* errno that send returns, or 0 */
     bool mute, need_first;  /* answers nothing; wants all artifacts first */
-    uint32_t chunks, sends;
+    uint32_t chunks, sends, statuses;
+    struct wire_status status; /* the last one */
     uint64_t bytes;
     struct transport_stats stats;
 };
@@ -119,7 +120,10 @@ static inline int far_send(void *context, const struct transport_message *messag
         far_answer(far, &value.question.final, value.question.final_sha256, value.question.ask);
     else if (value.kind == WIRE_GONE)
         far_clip(far, value.gone.clip_id)->gone = true;
-    else if (value.kind == WIRE_ARTIFACT)
+    else if (value.kind == WIRE_STATUS && message->topic == WIRE_TOPIC_STATUS) {
+        far->statuses++;
+        far->status = value.status;
+    } else if (value.kind == WIRE_ARTIFACT)
         memcpy(far->artifacts[far->artifact_count++ % 16], value.artifact.sha256, SHA256_BYTES);
     return 0;
 }

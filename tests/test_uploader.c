@@ -245,6 +245,35 @@ static void test_no_descriptor_left_parks_nothing(void **state)
     run_until_delivered(car, 2, 200, 0);
 }
 
+/* A status goes out once, the latest only, again when it was lost, and never counts as a clip. */
+static void test_status_goes_out(void **state)
+{
+    struct car *car = *state;
+    struct wire_status status = { .pseudonym = "car-1", .session_id = { 9 },
+                                  .state = WIRE_STATE_OK, .version = "1", .generation = 3 };
+    struct uploader_stats stats;
+
+    seal(car, 1);
+    open_uploader(car, (struct transport){ &far_ops, &car->far });
+    uploader_status(car->uploader, &status);
+    status.generation = 4;
+    uploader_status(car->uploader, &status);
+    run_until_delivered(car, 1, 60, 0);
+    assert_int_equal(car->far.statuses, 1);
+    assert_int_equal(car->far.status.generation, 4);
+    car->far.fail_each = 1;
+    uploader_status(car->uploader, &status);
+    round_trip(car, 0);
+    assert_int_equal(car->far.statuses, 1);
+    car->far.fail_each = 0;
+    for (unsigned i = 0; i < 60 && car->far.statuses < 2; i++)
+        round_trip(car, 0);
+    assert_int_equal(car->far.statuses, 2);
+    uploader_stats(car->uploader, &stats);
+    assert_int_equal(stats.statuses, 3);
+    assert_int_equal(stats.parked, 0);
+}
+
 /* Refused for good by the transport: parked, nothing behind it waits, the reason stays. */
 static void test_refused_clip_is_parked(void **state)
 {
@@ -475,6 +504,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_failed_sends_back_off_and_succeed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_segment_is_parked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_descriptor_left_parks_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_status_goes_out, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_clip_is_parked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_artifacts_travel_first, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart_while_waiting, setup, teardown),

@@ -15,6 +15,7 @@
 #define PSEUDONYMS 4         /* of open clips: a vehicle has one, two after it was changed */
 #define RECEIPTS_PER_TURN 64 /* so that sending gets its turn after a long absence */
 #define SENDS_PER_TURN 64
+#define STATUS_OPAQUE UINT64_MAX /* of a status's report: the scheduler's tokens have 32 bits */
 #define LISTEN_RETRY_NS (5 * NS_PER_S)
 #define VERIFY_BYTES 65536
 /* Without anything in flight nobody would notice that the link is back: after this long it counts
@@ -50,6 +51,8 @@ struct uploader {
     struct file files[FILES];
     uint64_t file_uses;
     struct listening listening[PSEUDONYMS];
+    struct wire_status status; /* the latest */
+    bool status_due, status_in_flight;
     uint8_t *value; /* WIRE_ARTIFACT_VALUE_MAX */
     struct uploader_stats stats;
 };
@@ -343,6 +346,42 @@ static int perform(struct uploader *u, const struct scheduler_action *action, in
     return 1;
 }
 
+void uploader_status(struct uploader *u, const struct wire_status *status)
+{
+    u->status = *status;
+    u->status_due = true;
+}
+
+static int post_status(struct uploader *u)
+{
+    struct wire_value value = { .kind = WIRE_STATUS, .status = u->status };
+    struct wire_headers headers;
+    char source[PSEUDONYM_MAX + 16];
+
+    int size = wire_encode(&value, u->value, WIRE_ARTIFACT_VALUE_MAX, NULL);
+    if (size < 0)
+        return -EINVAL;
+    (void)snprintf(source, sizeof source, "/vehicle/%s", u->status.pseudonym);
+    wire_headers_of(&value, source, &headers);
+    const struct transport_message message = {
+        .topic = WIRE_TOPIC_STATUS, .key = u->status.pseudonym, .value = u->value,
+        .size = (size_t)size, .headers = &headers, .decoded = &value, .opaque = STATUS_OPAQUE };
+    return u->transport.ops->send(u->transport.context, &message);
+}
+
+static void send_status(struct uploader *u, int64_t now_ns)
+{
+    if (!u->status_due || u->status_in_flight || now_ns < u->blocked_until_ns ||
+        rate_pay(&u->rate, WIRE_STATUS_MAX, now_ns) > 0)
+        return;
+    int rc = post_status(u);
+    u->status_in_flight = rc == 0;
+    u->status_due = rc != 0 && rc != -EINVAL && rc != -EMSGSIZE; /* refused for good: the next one */
+    u->stats.statuses += rc == 0;
+    if (u->status_due && rc != -EAGAIN)
+        back_off(u, now_ns);
+}
+
 /* Returns when sending may go on, or INT64_MAX when there is nothing to send. */
 static int64_t send_some(struct uploader *u, int64_t now_ns)
 {
@@ -374,13 +413,18 @@ static void take_reports(struct uploader *u, int wait_ms, int64_t now_ns)
 
     while (u->transport.ops->poll_report(u->transport.context, wait_ms, &report) == 1) {
         wait_ms = 0;
-        scheduler_report(u->scheduler, (uint32_t)report.opaque, results[report.result],
-                         report.reason, now_ns);
+        if (report.opaque == STATUS_OPAQUE) {
+            u->status_in_flight = false;
+            u->status_due |= report.result == TRANSPORT_RETRY;
+        } else {
+            scheduler_report(u->scheduler, (uint32_t)report.opaque, results[report.result],
+                             report.reason, now_ns);
+        }
         if (report.result == TRANSPORT_RETRY)
             back_off(u, now_ns);
         else if (report.result == TRANSPORT_DONE)
             backoff_reset(&u->backoff);
-        u->stats.parked += report.result == TRANSPORT_POISON;
+        u->stats.parked += report.result == TRANSPORT_POISON && report.opaque != STATUS_OPAQUE;
     }
 }
 
@@ -466,6 +510,7 @@ int64_t uploader_turn(struct uploader *u, int wait_ms, int64_t now_ns)
     note_connection(u, now_ns);
     if (u->config.receipts)
         take_receipts(u, now_ns);
+    send_status(u, now_ns);
     int64_t send_ns = send_some(u, now_ns);
     int64_t wake_ns = scheduler_wake(u->scheduler, now_ns);
     return send_ns < wake_ns ? send_ns : wake_ns;

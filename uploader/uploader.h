@@ -24,7 +24,7 @@ struct uploader_config {
 struct uploader_stats {
     struct scheduler_stats scheduler;
     struct transport_stats transport;
-    uint64_t bytes_sent, chunks_sent, chunks_again, artifacts_sent, questions, gones;
+    uint64_t bytes_sent, chunks_sent, chunks_again, artifacts_sent, questions, gones, statuses;
     uint64_t backoffs, parked, receipts_foreign, receipts_stale, receipts_wrong_hash;
 };
 
@@ -35,6 +35,10 @@ int uploader_open(const struct uploader_config *config, struct transport transpo
                   struct err *err, struct uploader **ret_uploader);
 /* Gives the transport flush_ms for open reports; jobs left are simply gone: the outbox has them. */
 void uploader_close(struct uploader *uploader, int flush_ms);
+
+/* The car's status.v1: goes out as soon as the link takes it, before clips; a later one replaces one
+ * that still waits. */
+void uploader_status(struct uploader *uploader, const struct wire_status *status);
 
 /* 0; -EAGAIN when the scheduler is full: keep the job and come back. */
 int uploader_put(struct uploader *uploader, const struct job *job, int64_t now_ns);
