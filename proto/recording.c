@@ -367,7 +367,8 @@ static int open_writer(struct recording_writer *w, const struct recording_writer
     if (!w->format)
         return named ? -EINVAL
                      : err_at(err, -EINVAL, config->path, 0, 0,
-                              "its name does not tell the format; say --out FORMAT");
+                              "its name does not tell the format; say --out candump, rlc, jsonl, csv "
+                              "or mcap");
     if (!w->format->write_open)
         return err_at(err, -EINVAL, config->path, 0, 0, "format %s cannot be written",
                       w->format->name);

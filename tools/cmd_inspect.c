@@ -10,12 +10,12 @@
 #define CHUNK 65536
 
 static const char usage[] =
-    "usage: roadloop inspect CLIP [--verify] [--json]\n"
+    "usage: roadloop inspect CLIP... [--verify] [--json]\n"
     "\n"
     "CLIP is a segment (.rlc), or the segments of one clip one after the other; - is a pipe. A second\n"
     "segment X-1.rlc that lies beside X-0.rlc is read with it.\n"
     "--verify decodes every row and counts again what the manifest claims; the exit status is 1\n"
-    "when the clip is torn or damaged.\n";
+    "when a clip is torn or damaged, 2 when one cannot be read at all. --json gives one object a clip.\n";
 
 /* What --verify counts again. */
 struct recount {
@@ -182,24 +182,40 @@ static int inspect(struct inspect *x, const char *path)
     return status;
 }
 
-int cmd_inspect(int argc, char **argv)
+/* Takes the options; the clips move to the front of argv, their number is the result. < 0: refused. */
+static int take_arguments(struct inspect *x, int argc, char **argv)
 {
-    struct inspect x = { .print = &inspect_table, .to = stdout };
-    const char *path = NULL;
+    int clips = 0;
 
     for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--verify"))
+            x->verify = true;
+        else if (!strcmp(argv[i], "--json"))
+            x->print = &inspect_json;
+        else if (argv[i][0] != '-' || !argv[i][1])
+            argv[clips++] = argv[i];
+        else
+            return -EINVAL;
+    }
+    return clips;
+}
+
+int cmd_inspect(int argc, char **argv)
+{
+    struct inspect options = { .print = &inspect_table, .to = stdout };
+    int worst = CMD_GOOD;
+
+    for (int i = 1; i < argc; i++)
         if (!strcmp(argv[i], "--help"))
             return fputs(usage, stdout) < 0 ? CMD_BAD : CMD_GOOD;
-        if (!strcmp(argv[i], "--verify"))
-            x.verify = true;
-        else if (!strcmp(argv[i], "--json"))
-            x.print = &inspect_json;
-        else if (!path && (argv[i][0] != '-' || !argv[i][1]))
-            path = argv[i];
-        else
-            return cmd_usage("inspect", usage, "takes one CLIP, --verify and --json");
+    int clips = take_arguments(&options, argc, argv);
+    if (clips < 1)
+        return cmd_usage("inspect", usage, clips ? "takes CLIP, --verify and --json"
+                                                 : "needs a CLIP");
+    for (int i = 0; i < clips; i++) {
+        struct inspect x = options;
+        int status = inspect(&x, argv[i]);
+        worst = status > worst ? status : worst;
     }
-    if (!path)
-        return cmd_usage("inspect", usage, "needs a CLIP");
-    return inspect(&x, path);
+    return worst;
 }

@@ -285,10 +285,9 @@ int cmd_sink(int argc, char **argv)
 
     if (argc < 2)
         return cmd_usage("sink", usage, "run, status or reexport?");
-    if (!strcmp(argv[1], "--help")) {
-        (void)fputs(usage, stdout);
-        return CMD_GOOD;
-    }
+    for (int i = 1; i < argc; i++)
+        if (!strcmp(argv[i], "--help"))
+            return fputs(usage, stdout) < 0 ? CMD_BAD : CMD_GOOD;
     o.words = calloc((size_t)argc, sizeof *o.words);
     if (!o.words)
         return CMD_BAD;
@@ -298,7 +297,8 @@ int cmd_sink(int argc, char **argv)
         status = o.word_count ? cmd_usage("sink run", usage, "takes options only") : run(&o);
     else if (!strcmp(argv[1], "status"))
         status = o.bootstrap && o.env ? cmd_sink_status(&o)
-                                      : cmd_usage("sink status", usage, "--bootstrap and --env");
+                                      : cmd_usage("sink status", usage,
+                                                  "needs --bootstrap and --env");
     else if (!strcmp(argv[1], "reexport"))
         status = o.word_count ? cmd_sink_reexport(&o)
                               : cmd_usage("sink reexport", usage, "which dataset?");

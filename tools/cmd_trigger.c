@@ -6,6 +6,7 @@
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,13 +14,31 @@ static const char trigger_usage[] =
     "usage: roadloop trigger [--pre 10s] [--post 10s] [--priority 5] [--note TEXT]\n"
     "                        [--config FILE | --socket PATH]\n"
     "\n"
-    "Cuts a clip around now. Needs root or the group that control.group names.\n";
+    "Cuts a clip around now; a priority is 0 to 8. Needs root or the group that control.group names.\n";
 static const char reload_usage[] =
     "usage: roadloop reload [--config FILE | --socket PATH]\n"
     "\n"
     "Reads the configuration, packs and databases again and says whether they are in force.\n";
 
-static int send_line(const char *command, const char *socket, const char *config, const char *line)
+/* The daemon's answer in words. True when it is a yes. */
+static bool print_answer(const char *command, const char *answer, const char *yes)
+{
+    json_t *said = json_loads(answer, 0, NULL);
+    const char *error = json_string_value(json_object_get(said, "error"));
+    bool good = json_is_true(json_object_get(said, "ok"));
+
+    if (good)
+        (void)printf("%s %" JSON_INTEGER_FORMAT "\n", yes,
+                     json_integer_value(json_object_get(said, "generation")));
+    else
+        (void)fprintf(stderr, "roadloop %s: %s\n", command, error ? error : answer);
+    json_decref(said);
+    return good;
+}
+
+/* `yes` is what to say before the generation in force. */
+static int send_line(const char *command, const char *socket, const char *config, const char *line,
+                     const char *yes)
 {
     static char answer[ASK_ANSWER_MAX];
     char path[ASK_PATH_MAX];
@@ -31,9 +50,7 @@ static int send_line(const char *command, const char *socket, const char *config
         (void)cmd_fail(command, &err);
         return CMD_NO;
     }
-    bool good = strncmp(answer, "{\"ok\"", 5) == 0;
-    (void)fprintf(good ? stdout : stderr, "%s\n", answer);
-    return good ? CMD_GOOD : CMD_NO;
+    return print_answer(command, answer, yes) ? CMD_GOOD : CMD_NO;
 }
 
 int cmd_trigger(int argc, char **argv)
@@ -60,7 +77,7 @@ int cmd_trigger(int argc, char **argv)
             break;
         case 'p':
             priority = strtol(optarg, &end, 10);
-            if (*end || priority < 0 || priority > PRIORITY_MAX)
+            if (end == optarg || *end || priority < 0 || priority >= PRIORITY_MAX)
                 return cmd_usage("trigger", trigger_usage, "a priority is 0 to 8");
             break;
         case 'n': note = optarg; break;
@@ -78,7 +95,8 @@ int cmd_trigger(int argc, char **argv)
     json_printf(&line, "}");
     if (json_full(&line))
         return cmd_usage("trigger", trigger_usage, "the note is too long");
-    return send_line("trigger", socket, config, bytes);
+    return send_line("trigger", socket, config, bytes,
+                     "a clip around now is being cut, with the rules of generation");
 }
 
 int cmd_reload(int argc, char **argv)
@@ -100,5 +118,5 @@ int cmd_reload(int argc, char **argv)
     }
     if (optind < argc)
         return cmd_usage("reload", reload_usage, "it takes no arguments");
-    return send_line("reload", socket, config, "{\"do\":\"reload\"}");
+    return send_line("reload", socket, config, "{\"do\":\"reload\"}", "in force: generation");
 }
