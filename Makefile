@@ -472,15 +472,18 @@ fmt: ## clang-format over our C files
 	@clang-format-14 -i $$(git ls-files '*.c' '*.h')
 
 PREFIX ?= /usr/local
+# The unit names the daemon by its absolute path. Units, users and sysctl of any PREFIX but /usr and
+# /usr/local lie where systemd does not look: install such a tree with DESTDIR instead.
 .PHONY: install
-install: all ## install binaries, unit, configuration under DESTDIR/PREFIX
+install: all ## install binaries, unit, user, sysctl and configuration under DESTDIR and PREFIX
 	install -D -m 755 $(B)/roadloop $(DESTDIR)$(PREFIX)/bin/roadloop
 	install -D -m 755 $(B)/roadloopd $(DESTDIR)$(PREFIX)/sbin/roadloopd
-	install -D -m 644 config/roadloopd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/roadloopd.service
+	sed 's|/usr/local/sbin/|$(PREFIX)/sbin/|' config/roadloopd.service > $(B)/roadloopd.service
+	install -D -m 644 $(B)/roadloopd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/roadloopd.service
 	install -D -m 644 config/sysusers-roadloop.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/roadloop.conf
 	install -D -m 644 config/sysctl-roadloop.conf $(DESTDIR)$(PREFIX)/lib/sysctl.d/60-roadloop.conf
 	test -e $(DESTDIR)/etc/roadloop/roadloop.yaml || \
-		install -D -m 640 config/roadloop.yaml $(DESTDIR)/etc/roadloop/roadloop.yaml
+		install -D -m 644 config/roadloop.yaml $(DESTDIR)/etc/roadloop/roadloop.yaml
 
 .PHONY: clean
 clean: ## remove build/
