@@ -308,7 +308,7 @@ LIB_SRC = $(PROTO_SRC) $(FORMATS_SRC) $(TRIGGERS_SRC) $(STORAGE_SRC) $(UPLOADER_
 BINARIES = $(if $(wildcard tools/roadloop.c),$(B)/roadloop) $(if $(wildcard daemon/main.c),$(B)/roadloopd)
 
 DEPS = gcc make pkg-config librdkafka-dev libsqlite3-dev libyaml-dev zlib1g-dev libzstd-dev \
-	libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libcurl4-openssl-dev libcmocka-dev \
+	libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libcmocka-dev \
 	libjansson-dev libxxhash-dev libssl-dev zstd python3-minimal
 TEST_DEPS = clang-14 libclang-rt-14-dev clang-tidy-14 cppcheck can-utils python3-venv strace nodejs npm zstd
 

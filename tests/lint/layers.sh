@@ -34,12 +34,11 @@ only() {
     done < <(grep -rnE "^#include <($pattern)" --include='*.[ch]' proto triggers storage uploader daemon tools)
 }
 only 'librdkafka/' uploader/kafka.c 'uploader/kafka_*.c' tools/cmd_mock_broker.c
-only 'sqlite3' storage/db.c tools/cmd_catalogue.c
+only 'sqlite3' storage/db.c
 only 'yaml\.h' proto/yaml.c
 only 'openssl/' proto/hash.c
 only 'xxhash' proto/hash.c
 only 'jansson' proto/json.c 'tools/*'
-only 'curl/' 'uploader/http*.c'
 only 'stdatomic' daemon/spsc.c daemon/spsc.h
 only 'zlib' 'proto/mcap_*.c' proto/crc32.c
 
