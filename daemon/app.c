@@ -430,6 +430,7 @@ void app_close(struct app *app)
     clipstore_close(app->store.clipstore);
     recorder_close(app->encode.recorder);
     merge_close(app->flow.merge);
+    feed_deinit(&app->flow.feed);
     pipeline_close(app->flow.pipeline);
     for (int i = 0; i < WORKER_COUNT; i++)
         if (app->workers[i])
