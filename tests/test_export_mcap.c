@@ -320,6 +320,42 @@ static struct export_mcap_config whole_config(const struct export_mcap_generatio
     };
 }
 
+static void test_values_of_an_event(void **state)
+{
+    static const uint8_t want[] = {
+        0x62, 22, 0x0a, 5, 's', 'p', 'e', 'e', 'd', 0x19, 0, 0, 0, 0, 0, 0, 0x14, 0x40,
+        0x2a, 4, 'k', 'm', '/', 'h',
+        0x62, 16, 0x0a, 4, 'm', 'o', 'd', 'e', 0x12, 6, 'm', 'o', 'v', 'i', 'n', 'g', 0x20, 1,
+    };
+    uint8_t bytes[512];
+    struct pbw w = pbw_init(bytes, sizeof bytes);
+
+    (void)state;
+    mcap_event_encode(&w, &events[1], 0);
+    assert_false(w.failed);
+    assert_true(w.used > sizeof want);
+    assert_memory_equal(bytes + w.used - sizeof want, want, sizeof want);
+}
+
+static void test_the_clip_s_own_clock_gives_the_wall(void **state)
+{
+    struct export_mcap_config config = whole_config(NULL);
+    struct export_mcap_stats stats;
+    struct mcap_index *index;
+    struct err err;
+
+    (void)state;
+    config.wall_known = false;
+    clip_header.clock = (struct clip_clock){ .known = true, .mono_ns = 1000, .utc_ns = 8000 };
+    export_clip(&config, &stats);
+    struct mcap_bytes all = mcap_view(out.bytes, out.used);
+    const struct mcap_input input = mcap_input_bytes(&all);
+    assert_int_equal(mcap_index_open("x", &input, &index, &err), 0);
+    assert_int_equal(mcap_index_statistics(index)->message_start_time, 7000);
+    assert_int_equal(mcap_index_statistics(index)->message_end_time, 11000);
+    mcap_index_close(index);
+}
+
 static void test_counts_of_an_export(void **state)
 {
     struct dbset *set = open_dbset();
@@ -684,6 +720,8 @@ int main(void)
         cmocka_unit_test(test_bytes_that_are_no_frame_are_refused),
         cmocka_unit_test(test_a_hidden_signal_is_absent_and_others_keep_their_type),
         cmocka_unit_test(test_names_are_identifiers_and_differ),
+        cmocka_unit_test(test_values_of_an_event),
+        cmocka_unit_test(test_the_clip_s_own_clock_gives_the_wall),
         cmocka_unit_test(test_counts_of_an_export),
         cmocka_unit_test(test_what_a_labeller_finds),
         cmocka_unit_test(test_times_below_zero_are_zero_and_counted),
