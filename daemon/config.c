@@ -302,12 +302,12 @@ static void take_source(struct reading *reading, const struct yaml_node *node)
 static void take_path(struct reading *reading, const struct yaml_node *node, bool has_bus,
                       char list[][CONFIG_PATH_MAX], uint32_t max, uint32_t *count)
 {
-    const char *file = node->text, *equals = has_bus ? strchr(file, '=') : NULL;
     char path[CONFIG_PATH_MAX] = "", whole[CONFIG_PATH_MAX + SOURCE_NAME_MAX + 1];
-    size_t bus = equals ? (size_t)(equals + 1 - file) : 0;
 
     if (!is_kind(reading, node, YAML_TEXT, "an entry"))
         return;
+    const char *file = node->text, *equals = has_bus ? strchr(file, '=') : NULL;
+    size_t bus = equals ? (size_t)(equals + 1 - file) : 0;
     if (*count == max || bus > SOURCE_NAME_MAX) {
         complain(reading, node, bus > SOURCE_NAME_MAX ? "the name of the bus is too long (%.40s)"
                                                       : "'%.40s': the list is full", node->text);

@@ -77,7 +77,9 @@ static inline void memfs_name(struct memfs_names *names, const char *path, int n
         assert(names->count < MEMFS_NAMES);
         at = (int)names->count++;
     }
-    (void)snprintf(names->items[at].path, MEMFS_PATH, "%s", path);
+    size_t size = strlen(path) + 1; /* `path` may stand in the same file system */
+    assert(size <= MEMFS_PATH);
+    memmove(names->items[at].path, path, size);
     names->items[at].node = node;
 }
 

@@ -45,7 +45,7 @@ void publish_stats(const struct publisher *p, struct publish_stats *ret_stats)
 
 void publish_announcement(const struct record *record, struct wire_dataset *ret_dataset)
 {
-    struct dataset_place place;
+    struct dataset_place place = { .date = "" };
 
     memset(ret_dataset, 0, sizeof *ret_dataset);
     ret_dataset->about = record->final.about;
