@@ -243,7 +243,8 @@ static int read_pack(FILE *file, const char *path, struct recording_attachment *
     }
     *pack = (struct recording_attachment){ name, MCAP_META_PACK_TYPE, bytes,
                                            fread(bytes, 1, ARTIFACT_RAW_BYTES_MAX + 1, file) };
-    if (ferror(file))
+    /* *pack owns both from here on. */
+    if (ferror(file)) /* cppcheck-suppress memleak */
         return err_at(err, -EIO, path, 0, 0, "cannot be read: %s", strerror(errno));
     if (pack->size > ARTIFACT_RAW_BYTES_MAX)
         return err_at(err, -ERANGE, path, 0, 0, "a pack has at most %d bytes",

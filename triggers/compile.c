@@ -442,10 +442,9 @@ static struct val compare_raw(struct compiler *c, enum ast_op op, struct val a, 
                   (r.is_empty) == (op != OP_NE)
                       ? "always false: the signal's bits cannot hold such a value"
                       : "always true: the signal's bits hold no other value");
-    struct val v = val_from_node(VAL_BOOL,
-                                 graph_leaf(c->graph, NODE_RAW_IN, TYPE_LOGIC, a.binding->signal,
-                                            (union node_constant){ .u = r.low },
-                                            (union node_constant){ .u = r.high }), NULL);
+    union node_constant low = { .u = r.low }, high = { .u = r.high };
+    struct val v = val_from_node(VAL_BOOL, graph_leaf(c->graph, NODE_RAW_IN, TYPE_LOGIC,
+                                                      a.binding->signal, low, high), NULL);
     return op == OP_NE ? val_not(c, v) : v;
 }
 
