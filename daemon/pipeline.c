@@ -101,6 +101,7 @@ void pipeline_close(struct pipeline *pipeline)
     free(pipeline->commands);
     free(pipeline->notes);
     free(pipeline->state);
+    free(pipeline->handover);
     free(pipeline);
 }
 
@@ -267,6 +268,8 @@ static void begin(struct pipeline *pipeline, const struct row *row)
     if (pipeline->engine && !pipeline->begun)
         engine_begin(pipeline->engine, row->mono_ns);
     pipeline->begun = true;
+    if (pipeline->engine) /* `initial: fire` fires before this row */
+        drain(pipeline, pipeline->engine);
 }
 
 void pipeline_seed(struct pipeline *pipeline, const struct row *row)
@@ -281,8 +284,10 @@ int pipeline_restore(struct pipeline *pipeline, int64_t at_ns, const uint8_t *st
 
     if (pipeline->begun)
         return -EINVAL;
-    if (pipeline->engine && size)
+    if (pipeline->engine && size) {
+        at_ns = engine_state_time(at_ns, state, size);
         rc = engine_state_load(pipeline->engine, at_ns, state, size);
+    }
     if (pipeline->engine)
         engine_begin(pipeline->engine, at_ns);
     pipeline->first_mono_ns = pipeline->generation_ns = at_ns;
@@ -416,6 +421,20 @@ void pipeline_wall(struct pipeline *pipeline, const struct clip_clock *clock)
 
 /* --- rare inputs --- */
 
+/* The life-cycles with which the new rules begin: a clip that reaches back beyond the reload replays
+ * from there. Those before the reload's instant would not do: the old rules may have fired in it
+ * already, and the new ones would do so again. Without room a replay begins with none. */
+static void keep_handover(struct pipeline *pipeline, struct engine *engine)
+{
+    size_t size = engine_state_handover(engine, pipeline->now_ns, NULL, 0);
+
+    free(pipeline->handover);
+    pipeline->handover = size <= CLIP_STATE_BYTES_MAX ? malloc(size) : NULL;
+    pipeline->handover_size = pipeline->handover ? size : 0;
+    if (pipeline->handover)
+        (void)engine_state_handover(engine, pipeline->now_ns, pipeline->handover, size);
+}
+
 int pipeline_reload(struct pipeline *pipeline, const struct generation *generation,
                     struct err *err)
 {
@@ -430,6 +449,8 @@ int pipeline_reload(struct pipeline *pipeline, const struct generation *generati
         engine_close(next);
         return err_plain(err, -ENOMEM, "no memory for the states of the rules");
     }
+    if (next && pipeline->begun)
+        keep_handover(pipeline, old ? old : next);
     if (old && next && pipeline->begun)
         engine_reload(old, next, pipeline->now_ns);
     else if (old && pipeline->begun)
@@ -442,6 +463,8 @@ int pipeline_reload(struct pipeline *pipeline, const struct generation *generati
     pipeline->engine = next;
     pipeline->generation = *generation;
     pipeline->generation_ns = pipeline->now_ns;
+    if (next) /* what fires at once is of the new generation */
+        drain(pipeline, next);
     pipeline->stats.reloads++;
     note_put(pipeline, PIPELINE_NOTE_RELOADED, NULL, "", pipeline->now_ns, NULL);
     return command_put(pipeline, &(struct recorder_command){ .kind = RECORDER_GENERATION,

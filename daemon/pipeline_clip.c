@@ -12,12 +12,21 @@ static int64_t add_ns(int64_t a, int64_t b)
     return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
 }
 
+/* These rules did not run before the reload that brought them. */
+static int64_t state_time(const struct pipeline *pipeline, int64_t at_ns)
+{
+    return at_ns < pipeline->generation_ns ? pipeline->generation_ns : at_ns;
+}
+
 size_t state_save(struct pipeline *pipeline, int64_t at_ns)
 {
     if (!pipeline->engine || !pipeline->begun)
         return 0;
-    if (at_ns < pipeline->generation_ns)
-        at_ns = pipeline->generation_ns; /* these rules did not run before */
+    at_ns = state_time(pipeline, at_ns);
+    if (at_ns == pipeline->generation_ns && pipeline->handover_size) {
+        memcpy(pipeline->state, pipeline->handover, pipeline->handover_size);
+        return pipeline->handover_size;
+    }
     size_t size = engine_state_save(pipeline->engine, at_ns, pipeline->state,
                                     pipeline->state_room);
     return size <= pipeline->state_room && size <= CLIP_STATE_BYTES_MAX ? size : 0;
@@ -160,6 +169,8 @@ static bool put_open(struct pipeline *pipeline, const struct pipeline_clip *clip
     struct recorder_command command = { .kind = RECORDER_OPEN,
                                         .clip = (uint8_t)(clip - pipeline->clips),
                                         .open = copy_header(&header, clip->end_ns) };
+    if (command.open)
+        command.open->state_ns = state_time(pipeline, clip->start_ns);
     if (command.open && command_put(pipeline, &command))
         return true;
     recorder_command_deinit(&command);
@@ -173,7 +184,7 @@ struct recorder_state *state_copy(struct pipeline *pipeline, int64_t at_ns)
 
     if (!state)
         return NULL;
-    state->at_ns = at_ns;
+    state->at_ns = state_time(pipeline, at_ns);
     state->size = (uint32_t)size;
     if (size)
         memcpy(state->bytes, pipeline->state, size);

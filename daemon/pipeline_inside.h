@@ -118,6 +118,8 @@ struct pipeline {
     int64_t checkpoint_ns;
     uint8_t *state;
     size_t state_room;
+    uint8_t *handover; /* the state with which these rules began, after a reload; else NULL */
+    size_t handover_size;
     uint64_t manual_ordinal;
     struct clip_event listed[CLIP_EVENTS_MAX]; /* scratch of a manifest */
     struct pipeline_stats stats;

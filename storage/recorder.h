@@ -61,6 +61,7 @@ struct recorder_open {
     struct clip_header header; /* a deep copy (owned): start_ns asked for and the state there; the
                                 * recorder fills in first_step, mono_floor_ns and segment, and moves
                                 * start_ns and state where the ring does not reach back */
+    int64_t state_ns;          /* of header.state: start_ns, or a later reload */
     int64_t end_ns;            /* INT64_MAX while an event is active */
 };
 

@@ -395,7 +395,7 @@ static void end_segment(struct recorder *recorder, struct clip_slot *slot,
 
 /* The ring does not reach back to the start: the clip begins at the next checkpoint, so that the
  * life-cycles are known there. */
-static void truncate_start(struct recorder *recorder, struct clip_slot *slot)
+static void truncate_start(struct recorder *recorder, struct clip_slot *slot, int64_t state_ns)
 {
     int64_t reach_ns = ring_reach(recorder), at_ns;
     size_t size;
@@ -404,7 +404,9 @@ static void truncate_start(struct recorder *recorder, struct clip_slot *slot)
         return;
     slot->pre_truncated = true;
     slot->start_ns = reach_ns;
-    if (ring_state(recorder, reach_ns, &at_ns, &size) == 1) {
+    if (state_ns >= reach_ns) {
+        /* The state of a reload that the ring still reaches: earlier ones are of other rules. */
+    } else if (ring_state(recorder, reach_ns, &at_ns, &size) == 1) {
         slot->start_ns = at_ns;
         slot->header.state = recorder->state_scratch;
         slot->header.state_bytes = (uint32_t)size;
@@ -424,7 +426,7 @@ void clip_open(struct recorder *recorder, uint8_t index, struct recorder_open *o
     slot->start_ns = slot->header.start_ns;
     slot->end_ns = open->end_ns;
     recorder->stats.clips_opened++;
-    truncate_start(recorder, slot);
+    truncate_start(recorder, slot, open->state_ns);
     if (ring_place(recorder, slot->start_ns, &slot->header)) {
         fail(slot, RECORDER_FAIL_MEMORY);
         return;
@@ -487,6 +489,8 @@ static int64_t reachable_start(struct recorder *recorder, struct clip_slot *slot
     if (start_ns >= reach_ns)
         return start_ns;
     slot->pre_truncated = true;
+    if (*state && (*state)->at_ns >= reach_ns)
+        return reach_ns; /* of a reload, as in truncate_start */
     free(*state);
     *state = NULL;
     if (ring_state(recorder, reach_ns, &at_ns, &size) != 1)

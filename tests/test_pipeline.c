@@ -181,6 +181,18 @@ size_t engine_state_save(struct engine *engine, int64_t at_ns, uint8_t *bytes, s
     return 8;
 }
 
+size_t engine_state_handover(struct engine *engine, int64_t now_ns, uint8_t *bytes, size_t size)
+{
+    return engine_state_save(engine, now_ns, bytes, size);
+}
+
+int64_t engine_state_time(int64_t at_ns, const uint8_t *bytes, size_t size)
+{
+    (void)bytes;
+    (void)size;
+    return at_ns;
+}
+
 size_t engine_state_max(const struct engine *engine)
 {
     (void)engine;

@@ -309,12 +309,21 @@ static void replay(const struct kept *clip, const struct generation *generation,
     playback_close(playback);
 }
 
+/* REPLAY_SEEDS: more drives than the few of every day. */
+static uint64_t seeds_or(uint64_t few)
+{
+    const char *text = getenv("REPLAY_SEEDS");
+    uint64_t many = text ? strtoull(text, NULL, 10) : 0;
+
+    return many > few ? many : few;
+}
+
 static void test_every_clip_of_random_drives_fires_what_it_lists(void **state)
 {
     struct generation *generation = load(200, 1);
 
     (void)state;
-    for (uint64_t of_seed = 1; of_seed <= 6; of_seed++) {
+    for (uint64_t of_seed = 1; of_seed <= seeds_or(6); of_seed++) {
         drive(of_seed, 8000, generation, 0, NULL);
         assert_true(kept_count > 5 && fire_count > 20);
         size_t count = kept_count;
@@ -333,7 +342,8 @@ static void test_over_a_reload_each_clip_names_and_obeys_its_generation(void **s
     size_t of_second = 0;
 
     (void)state;
-    for (uint64_t of_seed = 11; of_seed <= 14; of_seed++) {
+    /* In 58 and 67 a rule that the reload keeps fires at the very step of the reload. */
+    for (uint64_t of_seed = 55; of_seed < 55 + seeds_or(15); of_seed++) {
         drive(of_seed, 6000, first, 2500, second);
         size_t count = kept_count;
         for (size_t i = 0; i < count; i++) {

@@ -1,6 +1,7 @@
 /* Saving, loading and handing over what an engine remembers. Bytes of a state (docs/FORMAT.md keeps
  * them opaque): version, number of lives, lives, number of memories, memories; varints and
- * zig-zagged times relative to the cut. Lives that look as if fresh are left out. */
+ * zig-zagged times relative to the cut. Lives that look as if fresh are left out. A handover has its
+ * own version and its time behind it. */
 #include "triggers/engine_private.h"
 
 #include "proto/bytes.h"
@@ -10,6 +11,8 @@
 #include <string.h>
 
 #define STATE_VERSION 1
+#define HANDOVER_VERSION 2
+#define HANDOVER_HEAD 9 /* version, time */
 #define RULE_HASH_BYTES 8
 #define LIFE_BYTES_MAX (RULE_HASH_BYTES + 6 + 9 * VARINT_MAX)
 #define MEMORY_BYTES_MAX (8 + 1 + 8)
@@ -44,6 +47,11 @@ static void put_time(struct writer *w, int64_t t, int64_t at_ns)
 
 /* --- the past ------------------------------------------------------------------------------- */
 
+struct past {
+    int64_t before_ns; /* what instants before this one left behind */
+    int64_t at_ns;     /* times are relative to this one */
+};
+
 /* The state behind the last instant before at_ns; false when the journal does not reach so far. */
 static bool state_before(const struct life *l, int64_t at_ns, struct life_state *ret_state)
 {
@@ -72,18 +80,18 @@ static uint64_t fires_since(const struct rule_run *run, int64_t at_ns)
 }
 
 static bool looks_fresh(const struct engine *e, const struct life *l, const struct life_state *s,
-                        int64_t at_ns)
+                        const struct past *past)
 {
-    return s->phase == LIFE_IDLE && s->cooldown_until_ns <= at_ns &&
+    return s->phase == LIFE_IDLE && s->cooldown_until_ns <= past->at_ns &&
            (s->armed == LOGIC_U || s->armed == s->root) &&
            (s->armed == LOGIC_U || !e->ruleset->rules[l->rule].initial_fire) &&
-           e->runs[l->rule].ordinal == fires_since(&e->runs[l->rule], at_ns);
+           e->runs[l->rule].ordinal == fires_since(&e->runs[l->rule], past->before_ns);
 }
 
 static void put_run(struct writer *w, const struct rule *rule, const struct rule_run *run,
-                    int64_t at_ns)
+                    const struct past *past)
 {
-    uint64_t later = fires_since(run, at_ns), end = run->fires_count - later;
+    uint64_t later = fires_since(run, past->before_ns), end = run->fires_count - later;
     uint64_t begin = run->fires_count > run->fires_room ? run->fires_count - run->fires_room : 0;
 
     if (!rule->per_hour && !rule->per_day)
@@ -92,12 +100,13 @@ static void put_run(struct writer *w, const struct rule *rule, const struct rule
     put_varint(w, run->trip_count > later ? run->trip_count - later : 0);
     put_varint(w, end - begin);
     for (uint64_t i = begin; i < end; i++)
-        put_time(w, run->fires[i % run->fires_room], at_ns);
+        put_time(w, run->fires[i % run->fires_room], past->at_ns);
 }
 
 static void put_life(struct writer *w, const struct engine *e, const struct life *l,
-                     const struct life_state *s, int64_t at_ns)
+                     const struct life_state *s, const struct past *past)
 {
+    int64_t at_ns = past->at_ns;
     const struct rule *rule = &e->ruleset->rules[l->rule];
     bool is_first = &e->lives[e->runs[l->rule].life] == l;
     bool is_open = s->phase != LIFE_IDLE && s->phase != LIFE_WAITING;
@@ -122,7 +131,7 @@ static void put_life(struct writer *w, const struct engine *e, const struct life
     if (times & HAS_TIMER)
         put_time(w, s->timer_ns, at_ns);
     if (times & HAS_RUN)
-        put_run(w, rule, &e->runs[l->rule], at_ns);
+        put_run(w, rule, &e->runs[l->rule], past);
 }
 
 /* What a memory held when its operand was lost for the last time before the cut. If the operand
@@ -155,31 +164,58 @@ static void put_memories(struct writer *w, const struct engine *e, int64_t at_ns
     }
 }
 
-size_t engine_state_save(struct engine *e, int64_t at_ns, uint8_t *bytes, size_t size)
+static void put_state(struct writer *w, struct engine *e, const struct past *past)
 {
-    struct writer w = { bytes, size, 0 };
-    const uint8_t version = STATE_VERSION;
     uint32_t count = 0;
     struct life_state s;
 
+    for (uint32_t i = 0; i < e->life_count; i++) {
+        e->stats.journal_short += !state_before(&e->lives[i], past->before_ns, &s);
+        count += !looks_fresh(e, &e->lives[i], &s, past);
+    }
+    put_varint(w, count);
+    for (uint32_t i = 0; i < e->life_count; i++) {
+        (void)state_before(&e->lives[i], past->before_ns, &s);
+        if (!looks_fresh(e, &e->lives[i], &s, past))
+            put_life(w, e, &e->lives[i], &s, past);
+    }
+    put_memories(w, e, past->before_ns);
+}
+
+size_t engine_state_save(struct engine *e, int64_t at_ns, uint8_t *bytes, size_t size)
+{
+    const struct past past = { at_ns, at_ns };
+    const uint8_t version = STATE_VERSION;
+    struct writer w = { bytes, size, 0 };
+
     put_bytes(&w, &version, 1);
-    for (uint32_t i = 0; i < e->life_count; i++) {
-        e->stats.journal_short += !state_before(&e->lives[i], at_ns, &s);
-        count += !looks_fresh(e, &e->lives[i], &s, at_ns);
-    }
-    put_varint(&w, count);
-    for (uint32_t i = 0; i < e->life_count; i++) {
-        (void)state_before(&e->lives[i], at_ns, &s);
-        if (!looks_fresh(e, &e->lives[i], &s, at_ns))
-            put_life(&w, e, &e->lives[i], &s, at_ns);
-    }
-    put_memories(&w, e, at_ns);
+    put_state(&w, e, &past);
     return w.len;
+}
+
+size_t engine_state_handover(struct engine *e, int64_t now_ns, uint8_t *bytes, size_t size)
+{
+    const struct past past = { INT64_MAX, now_ns }; /* this instant's transitions included */
+    struct writer w = { bytes, size, 0 };
+    uint8_t head[HANDOVER_HEAD] = { HANDOVER_VERSION };
+
+    store_le64(head + 1, (uint64_t)now_ns);
+    put_bytes(&w, head, sizeof head);
+    put_state(&w, e, &past);
+    return w.len;
+}
+
+int64_t engine_state_time(int64_t at_ns, const uint8_t *bytes, size_t size)
+{
+    if (size < HANDOVER_HEAD || bytes[0] != HANDOVER_VERSION)
+        return at_ns;
+    struct bytes_reader r = bytes_reader_init(bytes + 1, HANDOVER_HEAD - 1);
+    return (int64_t)bytes_u64(&r);
 }
 
 size_t engine_state_max(const struct engine *e)
 {
-    size_t bytes = 1 + 2 * VARINT_MAX + (size_t)e->life_count * LIFE_BYTES_MAX +
+    size_t bytes = HANDOVER_HEAD + 2 * VARINT_MAX + (size_t)e->life_count * LIFE_BYTES_MAX +
                    (size_t)e->memory_count * MEMORY_BYTES_MAX;
 
     for (uint32_t i = 0; i < e->ruleset->count; i++)
@@ -297,8 +333,12 @@ static int read_state(struct engine *e, int64_t at_ns, const uint8_t *bytes, siz
 {
     struct bytes_reader r = bytes_reader_init(bytes, size);
 
-    if (bytes_u8(&r) != STATE_VERSION)
+    uint8_t version = bytes_u8(&r);
+
+    if (version != STATE_VERSION && version != HANDOVER_VERSION)
         return -EBADMSG;
+    if (version == HANDOVER_VERSION)
+        at_ns = (int64_t)bytes_u64(&r);
     uint64_t lives = bytes_varint(&r);
     for (uint64_t i = 0; i < lives && !r.failed; i++)
         take_life(&r, e, at_ns, apply);
