@@ -444,7 +444,7 @@ FUZZ_SECONDS ?= 60
 
 .PHONY: test-long
 test-long: ## the millions: an hour of fuzzing a target, kill loops without end; hours
-	@FUZZ_SECONDS=3600 STEP_TIMEOUT=86400 KILL_CYCLES=1000 $(MAKE) --no-print-directory test-ci
+	@FUZZ_SECONDS=3600 STEP_TIMEOUT=86400 KILL_CYCLES=1000 REPLAY_SEEDS=1000 $(MAKE) --no-print-directory test-ci
 
 .PHONY: demo
 demo: ## a real drive through daemon, broker and sink; ends with a table of clips
