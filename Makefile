@@ -211,6 +211,7 @@ E2E = \
 	convert \
 	daemon_allocations \
 	daemon_live \
+	daemon_memory \
 	daemon_status \
 	daemon_quota \
 	daemon_reload \
