@@ -241,10 +241,11 @@ static int read_pack(FILE *file, const char *path, struct recording_attachment *
         free(bytes);
         return err_plain(err, -ENOMEM, "no memory for a pack");
     }
-    *pack = (struct recording_attachment){ name, MCAP_META_PACK_TYPE, bytes,
-                                           fread(bytes, 1, ARTIFACT_RAW_BYTES_MAX + 1, file) };
-    /* *pack owns both from here on. */
-    if (ferror(file)) /* cppcheck-suppress memleak */
+    pack->name = name; /* *pack owns both from here on */
+    pack->media_type = MCAP_META_PACK_TYPE;
+    pack->bytes = bytes;
+    pack->size = fread(bytes, 1, ARTIFACT_RAW_BYTES_MAX + 1, file);
+    if (ferror(file))
         return err_at(err, -EIO, path, 0, 0, "cannot be read: %s", strerror(errno));
     if (pack->size > ARTIFACT_RAW_BYTES_MAX)
         return err_at(err, -ERANGE, path, 0, 0, "a pack has at most %d bytes",
