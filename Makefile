@@ -312,6 +312,7 @@ BINARIES = $(if $(wildcard tools/roadloop.c),$(B)/roadloop) $(if $(wildcard daem
 DEPS = gcc make pkg-config librdkafka-dev libsqlite3-dev libyaml-dev zlib1g-dev libzstd-dev \
 	libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libcmocka-dev \
 	libjansson-dev libxxhash-dev libssl-dev zstd python3-minimal
+VM_DEPS = qemu-system-x86 busybox-static cpio kmod xz-utils iproute2 e2fsprogs
 TEST_DEPS = clang-14 libclang-rt-14-dev clang-tidy-14 cppcheck can-utils python3-venv strace nodejs npm zstd
 
 WARN = -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes -Werror
@@ -388,8 +389,9 @@ deps: ## install what the build needs (Debian packages), or print the command
 	@tests/deps.sh $(DEPS)
 
 .PHONY: test-deps
-test-deps: deps ## install what the tests need: sanitizers, oracles, brokers
-	@tests/deps.sh $(TEST_DEPS)
+test-deps: deps ## install what the tests need: sanitizers, oracles, brokers, a VM
+	@tests/deps.sh $(TEST_DEPS) $(if $(filter x86_64,$(shell uname -m)),$(VM_DEPS))
+	@tests/vm/kernel.sh >/dev/null || echo "the tests in a VM will be skipped"
 	@if [ -f tests/requirements.txt ] && ! cmp -s tests/requirements.txt build/venv/requirements.txt; then \
 		python3 -m venv build/venv && build/venv/bin/pip install -q --disable-pip-version-check \
 		-r tests/requirements.txt && cp tests/requirements.txt build/venv/; fi
@@ -429,13 +431,21 @@ tidy: $(GEN_HDR) ## clang-tidy's analyzer: places to look at, not yet a gate
 step_e2e = $(foreach t,$(1),'e2e-$(basename $(t))=B=$(2) $(if $(filter %.py,$(t)),python3 tests/e2e/$(t),tests/e2e/$(t).sh)')
 step_oracle = $(foreach t,$(ORACLES),'oracle-$(basename $(t))=$(if $(filter %.mjs,$(t)),NODE_PATH=build/node/node_modules node,build/venv/bin/python) tests/oracle/$(t)')
 
+step_vm = 'vm-can=B=build/release python3 tests/vm/can.py'
+
+.PHONY: vm-test
+vm-test: ## roadloopd on SocketCAN in a small VM with Debian's kernel
+	@$(MAKE) --no-print-directory test-deps
+	@$(MAKE) --no-print-directory -s -j2 all
+	@tests/run $(step_vm)
+
 .PHONY: test
 test: ## everything that a change must pass, under 15 minutes on 2 cores
 	@$(MAKE) --no-print-directory test-deps
 	@$(MAKE) --no-print-directory -s -j2 all oracle-tools
 	@tests/run 'layers=make -s check-layers' 'headers=make -s check-headers' \
 		'unit-release=make -s -j2 unit' 'unit-asan=make -s -j2 unit V=asan' \
-		$(call step_oracle) $(call step_e2e,$(E2E),build/release) \
+		$(call step_oracle) $(call step_e2e,$(E2E),build/release) $(step_vm) \
 		$(if $(FUZZ),'fuzz=make -s -j2 fuzz-build && tests/fuzz.sh 5 $(FUZZ)')
 
 .PHONY: test-ci

@@ -143,6 +143,7 @@ static int open_capture(struct app *app)
     capture->out = app->capture_flow;
     capture->live = !app->playback;
     capture->reorder_ns = app->config.reorder_ns;
+    capture->opened_ns = mono_now();
     if (app->playback) {
         bool real_time = app->config.recording.speed == CONFIG_SPEED_REAL;
         if (source_open_recording(app->playback, real_time, &capture->sources[0]) < 0)

@@ -16,6 +16,8 @@
 #define CAPTURE_BATCHES 4      /* of one source in a round, so that no bus starves another */
 #define CAPTURE_IDLE_MS 20     /* timers run at this grain on a silent bus */
 #define CAPTURE_TICK_NS NS_PER_S
+/* At the end: as many as the largest receive buffer holds (80,000 frames), and some. */
+#define CAPTURE_DRAIN_ROUNDS 1024
 
 struct round {
     struct capture *capture;
@@ -91,6 +93,11 @@ static void tell_lost(struct round *round, uint8_t source)
 
 static void put_frame(struct round *round, const struct source_item *item)
 {
+    /* At the end it may wait: nothing newer is worth more than what the sockets still hold. */
+    if (round->stopping) {
+        put_must(round, item, SPSC_ROW);
+        return;
+    }
     struct source_item *slot = spsc_room(round->capture->out, SPSC_ROW);
 
     if (!slot) {
@@ -223,6 +230,29 @@ static bool live_round(struct round *round)
     return more;
 }
 
+/* What was sent before the stop is in the sockets by then: each is read until it is empty or gives
+ * what came later. Then the drops that no frame has told are asked for (SO_MEMINFO), and told. */
+static void drain_sockets(struct round *round)
+{
+    struct capture *capture = round->capture;
+    struct clock_reading stop;
+    bool more = true;
+
+    clock_read(&stop);
+    for (int n = 0; n < CAPTURE_DRAIN_ROUNDS && more; n++) {
+        more = false;
+        for (uint8_t i = 0; i < capture->source_count; i++)
+            if (!read_source(round, i) && round->last_stamp_ns[i] < stop.wall_ns)
+                more = true;
+        worker_heartbeat(&capture->worker, fill_stats, round);
+    }
+    tick_sources(round);
+    for (uint8_t i = 0; i < capture->source_count; i++) {
+        (void)read_source(round, i);
+        tell_lost(round, i);
+    }
+}
+
 static void live_sleep(struct round *round)
 {
     struct capture *capture = round->capture;
@@ -242,6 +272,9 @@ static void run_live(struct round *round)
 
     clock_read(&now);
     clock_open(&round->clock, &now);
+    /* The session begins when the sockets were opened: what they hold by now belongs to it. */
+    now.wall_ns -= now.mono_ns - round->capture->opened_ns;
+    now.mono_ns = round->capture->opened_ns;
     put_clock(round, &now);
     round->link_fd = source_link_monitor();
     while (!round->stopping) {
@@ -250,6 +283,7 @@ static void run_live(struct round *round)
         if (!more && !round->stopping)
             live_sleep(round);
     }
+    drain_sockets(round);
     if (round->link_fd >= 0)
         (void)close(round->link_fd);
     clock_close(&round->clock);

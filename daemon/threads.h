@@ -44,6 +44,7 @@ struct capture {
     uint32_t source_count;
     bool live;
     int64_t reorder_ns;
+    int64_t opened_ns; /* mono, before the first socket of a live source was opened */
 };
 
 struct flow {
