@@ -84,6 +84,7 @@ TRIGGERS_SRC = \
 	triggers/life.c \
 	triggers/pack.c \
 	triggers/parse.c \
+	triggers/parse_primary.c \
 	triggers/ruleset.c \
 	triggers/timers.c \
 	triggers/unit.c

@@ -13,6 +13,8 @@
 #define EXPR_BYTES_MAX 8192
 #define EXPR_DEPTH_MAX 64
 #define EXPR_PARTS_MAX 4 /* segments of a path */
+#define SEQ_STEPS_MAX 8
+#define DURATION_NS_MAX INT64_C(1000000000000000000)
 
 enum ast_kind {
     AST_NUMBER,   /* number, unit */
@@ -20,7 +22,13 @@ enum ast_kind {
     AST_BOOL,     /* flag */
     AST_PARAM,    /* $text: a param, or after `in` a list */
     AST_PATH,     /* bus, parts, is_raw; one part: a signal, a macro, a macro's argument */
-    AST_CALL,     /* text(children); a child's `name` is its argument name or NULL */
+    AST_CALL,     /* text(children); a child's `name` is its argument name or NULL, its `op` the
+                   * relation before it ("on: >8"), else OP_NONE */
+    AST_QUANT,    /* text is any, all or count_if: parts[0] is the variable, parts[1] the array,
+                   * the child the expression; op_offset is the array's place */
+    AST_SEQ,      /* "a then b within 2s": 2 to SEQ_STEPS_MAX children in order; of
+                   * the second and later within_ns and is_absence ("then not"); of the node itself
+                   * total_ns. Which of them may stand together: triggers/compile_seq.c */
     AST_OR, AST_AND, /* children */
     AST_NOT,      /* child; flag: it was negated an odd number of times */
     AST_COMPARE,  /* children; op of the second and third is the relation before it */
@@ -50,6 +58,10 @@ struct ast {
     uint32_t part_count;
     bool is_quoted;             /* the first part stands in backticks */
     bool is_raw, flag, open_low, open_high;
+    bool is_absence;            /* a step of a SEQ: "then not" this */
+    int64_t within_ns;          /* of a step of a SEQ: > 0; 0 when none is given */
+    int64_t total_ns;           /* of a SEQ: likewise */
+    uint32_t within_offset, total_offset; /* where the words stand */
     bool is_integer;            /* NUMBER: written without point and exponent, fits int64_t */
     int64_t integer;
     double number;
@@ -84,8 +96,17 @@ struct ast *parse_interval(const struct parse_config *config);
 void source_error(struct diags *diags, const struct source_text *source, uint32_t offset,
                   const char *code, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* `what` is in the rule language but not in this version. */
-bool is_later_function(const char *name);
+/* Is it a function of the rule language, built or not? No macro may have its name. */
+bool is_language_function(const char *name);
+
+/* Does the function have a named argument of this name? */
+bool has_named_argument(const char *function, const char *name);
+
+/* A number with a unit of time in ns, rounded; 0 when it is no time, not positive or beyond
+ * DURATION_NS_MAX. */
+int64_t duration_ns(double number, const struct unit *unit);
+
+/* Refuses what is in the rule language but not in this version. */
 void refuse_later(struct diags *diags, const struct source_text *source, uint32_t offset,
                   const char *name);
 

@@ -1049,6 +1049,13 @@ static struct val compile_named_call(struct compiler *c, const struct ast *ast)
     return compile_call(c, ast);
 }
 
+/* In the language, but not in this version. */
+static struct val compile_later(struct compiler *c, uint32_t offset, const char *what)
+{
+    refuse_later(c->pack->diags, &c->text, offset, what);
+    return val_bad();
+}
+
 struct val compile_ast(struct compiler *c, const struct ast *ast)
 {
     if (++c->operations > RULE_OPERATIONS_MAX) {
@@ -1066,6 +1073,8 @@ struct val compile_ast(struct compiler *c, const struct ast *ast)
     case AST_PARAM: return compile_param(c, ast);
     case AST_PATH: return compile_path(c, ast);
     case AST_CALL: return compile_named_call(c, ast);
+    case AST_QUANT: return compile_later(c, ast->offset, ast->text);
+    case AST_SEQ: return compile_later(c, ast->op_offset, "then");
     case AST_OR:
     case AST_AND: return compile_logic(c, ast);
     case AST_NOT: return compile_not(c, ast);

@@ -22,6 +22,7 @@ struct function {
     uint32_t min, max; /* positional arguments */
     struct val (*compile)(struct compiler *c, struct call *call);
     const char *named[2];
+    bool takes_relation; /* of its named arguments: "on: >8" */
 };
 
 static double as_double(const struct val *v)
@@ -395,23 +396,23 @@ static struct val call_maybe(struct compiler *c, struct call *call)
 }
 
 static const struct function functions[] = {
-    { "abs", 1, 1, call_abs, { NULL } },
-    { "min", 2, ARGS_MAX, call_min, { NULL } },
-    { "max", 2, ARGS_MAX, call_max, { NULL } },
-    { "clamp", 3, 3, call_clamp, { NULL } },
-    { "sqrt", 1, 1, call_sqrt, { NULL } },
-    { "sign", 1, 1, call_sign, { NULL } },
-    { "mod", 2, 2, call_mod, { NULL } },
-    { "if", 3, 3, call_if, { NULL } },
-    { "bit", 2, 2, call_bit, { NULL } },
-    { "near", 2, 2, call_near, { "tol" } },
-    { "rise", 1, 1, call_rise, { NULL } },
-    { "fall", 1, 1, call_fall, { NULL } },
-    { "changed", 1, 1, call_changed, { "from", "to" } },
-    { "prev", 1, 1, call_prev, { NULL } },
-    { "age", 1, 1, call_age, { NULL } },
-    { "must", 1, 1, call_must, { NULL } },
-    { "maybe", 1, 1, call_maybe, { NULL } },
+    { "abs", 1, 1, call_abs, { NULL }, false },
+    { "min", 2, ARGS_MAX, call_min, { NULL }, false },
+    { "max", 2, ARGS_MAX, call_max, { NULL }, false },
+    { "clamp", 3, 3, call_clamp, { NULL }, false },
+    { "sqrt", 1, 1, call_sqrt, { NULL }, false },
+    { "sign", 1, 1, call_sign, { NULL }, false },
+    { "mod", 2, 2, call_mod, { NULL }, false },
+    { "if", 3, 3, call_if, { NULL }, false },
+    { "bit", 2, 2, call_bit, { NULL }, false },
+    { "near", 2, 2, call_near, { "tol" }, false },
+    { "rise", 1, 1, call_rise, { NULL }, false },
+    { "fall", 1, 1, call_fall, { NULL }, false },
+    { "changed", 1, 1, call_changed, { "from", "to" }, false },
+    { "prev", 1, 1, call_prev, { NULL }, false },
+    { "age", 1, 1, call_age, { NULL }, false },
+    { "must", 1, 1, call_must, { NULL }, false },
+    { "maybe", 1, 1, call_maybe, { NULL }, false },
 };
 #define FUNCTIONS (sizeof functions / sizeof functions[0])
 
@@ -424,6 +425,10 @@ static struct val unknown_function(struct compiler *c, const struct ast *ast)
         names[count++] = functions[i].name;
     for (uint32_t i = 0; i < c->pack->macro_count && i < 512; i++)
         names[count++] = c->pack->macros[i].name;
+    if (is_language_function(ast->text)) {
+        refuse_later(c->pack->diags, &c->text, ast->offset, ast->text);
+        return val_bad();
+    }
     const char *nearest = err_nearest(ast->text, names, count);
     compile_error(c, ast->offset, "E203", "unknown function '%s'%s%s%s", ast->text,
                   nearest ? "; did you mean '" : "", nearest ? nearest : "",
@@ -461,6 +466,11 @@ struct val compile_call(struct compiler *c, const struct ast *ast)
     if (!f)
         return unknown_function(c, ast);
     for (const struct ast *child = ast->first; child; child = child->next) {
+        if (child->op != OP_NONE && !f->takes_relation) {
+            compile_error(c, child->offset, "E101", "'%s:' takes no relation in %s()",
+                          child->name, f->name);
+            return val_bad();
+        }
         if (child->name) {
             bad = !take_named(c, f, &call, child) || bad;
         } else if (call.count < ARGS_MAX) {

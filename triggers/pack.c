@@ -527,7 +527,7 @@ static void read_macros(struct pack *pack, const struct yaml_node *root)
             if (strcmp(pack->signals[i].name, m->name) == 0)
                 pack_error(pack, n->key_line, n->key_column, "E205",
                            "macro '%s' has the name of a signal", m->name);
-        if (is_later_function(m->name))
+        if (is_language_function(m->name))
             pack_error(pack, n->key_line, n->key_column, "E205",
                        "macro '%s' has the name of a function of the language", m->name);
         m->body = parse_text(pack, n, "a macro", &m->text);
