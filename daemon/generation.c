@@ -291,12 +291,12 @@ int generation_load_attached(const struct generation_config *given,
             return -EBADMSG;
     }
     if (!config.pack_count && !config.text_count) {
-        config.texts = &pack;
         for (uint32_t i = 0; i < count && !config.text_count; i++) {
             if (!is_pack(&attachments[i], pack_sha256))
                 continue;
             pack = (struct ruleset_pack){ base_name(attachments[i].name), attachments[i].bytes,
                                           attachments[i].size };
+            config.texts = &pack;
             config.text_count = 1;
         }
     }

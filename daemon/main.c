@@ -35,7 +35,7 @@ static int check_config(const char *path)
         code = generation_load(&from, &diags, &generation);
     }
     diags_print(&diags, stderr);
-    if (code < 0)
+    if (code)
         return 2;
     (void)printf("%s: good: %u sources, %u rules, %u databases\n", path, config.source_count,
                  generation->rules ? ruleset_count(generation->rules) : 0, generation->dbc_count);

@@ -121,8 +121,10 @@ int playback_open(const struct playback_config *config, struct playback **ret_pl
         return err_plain(err, -ERANGE, "%u recordings; 1 to %d are possible", config->count,
                          PLAYBACK_RECORDINGS_MAX);
     struct playback *playback = calloc(1, sizeof *playback);
-    int rc = playback ? 0 : err_plain(err, -ENOMEM, "no memory for %u recordings", config->count);
+    int rc = 0;
 
+    if (!playback)
+        return err_plain(err, -ENOMEM, "no memory for %u recordings", config->count);
     for (uint32_t i = 0; !rc && i < config->count; i++)
         rc = open_part(playback,
                        &(struct recording_config){ config->paths[i], config->format,

@@ -92,6 +92,6 @@ int hex_to(const char *text, size_t size, uint8_t *ret_bytes)
         if (hex_digit(text[i]) < 0)
             return -EINVAL;
     for (size_t i = 0; i < size; i++)
-        ret_bytes[i] = (uint8_t)(hex_digit(text[2 * i]) << 4 | hex_digit(text[2 * i + 1]));
+        ret_bytes[i] = (uint8_t)(hex_digit(text[2 * i]) * 16 + hex_digit(text[2 * i + 1]));
     return 0;
 }

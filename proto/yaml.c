@@ -2,6 +2,7 @@
 
 #include "proto/arena.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,7 +205,7 @@ static int take_text(struct reader *r, const yaml_event_t *event)
     const char *text = (const char *)event->data.scalar.value;
     size_t len = event->data.scalar.length;
     bool is_map = r->depth && r->stack[r->depth - 1]->node.kind == YAML_MAP;
-    struct entry *entry;
+    struct entry *entry = NULL;
 
     if (event->data.scalar.anchor)
         return refuse(r, -EBADMSG, &event->start_mark, "anchors (&) are not in the subset", "");
@@ -217,6 +218,7 @@ static int take_text(struct reader *r, const yaml_event_t *event)
     int rc = add_node(r, event, YAML_TEXT, &entry);
     if (rc)
         return rc;
+    assert(entry);
     entry->node.text = arena_text(&r->tree->arena, text, len);
     entry->node.len = (uint32_t)len;
     entry->node.is_plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
@@ -230,7 +232,7 @@ static int take_open(struct reader *r, const yaml_event_t *event, enum yaml_kind
                                        : event->data.sequence_start.anchor;
     const yaml_char_t *tag = is_map ? event->data.mapping_start.tag
                                     : event->data.sequence_start.tag;
-    struct entry *entry;
+    struct entry *entry = NULL;
 
     if (anchor)
         return refuse(r, -EBADMSG, &event->start_mark, "anchors (&) are not in the subset", "");
@@ -244,6 +246,7 @@ static int take_open(struct reader *r, const yaml_event_t *event, enum yaml_kind
     int rc = add_node(r, event, kind, &entry);
     if (rc)
         return rc;
+    assert(entry);
     r->stack[r->depth++] = entry;
     return 0;
 }

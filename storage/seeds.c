@@ -137,7 +137,7 @@ int seeds_save(const struct seeds *seeds, uint8_t **ret_bytes, size_t *ret_size)
     if (size && !bytes)
         return -ENOMEM;
     for (uint32_t i = 0; i < seeds->count; i++)
-        if (seeds->rows[i].step != NONE)
+        if (at && seeds->rows[i].step != NONE)
             at = save_row(at, &seeds->rows[i]);
     *ret_bytes = bytes;
     *ret_size = size;

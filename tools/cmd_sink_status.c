@@ -81,7 +81,7 @@ int cmd_sink_status(const struct cmd_sink_options *o)
         .kafka = { .bootstrap = o->bootstrap, .client_id = "roadloop-sink-status",
                    .settings = o->settings, .setting_count = o->setting_count },
         .group = o->group };
-    struct line lines[SINK_PARTITIONS_MAX];
+    struct line lines[SINK_PARTITIONS_MAX] = { 0 };
     struct kafka_consumer *consumer;
     char topic[WIRE_TOPIC_MAX];
     uint32_t count = 0;

@@ -143,12 +143,12 @@ int cmd_status(int argc, char **argv)
         return cmd_usage("status", usage, "it takes no arguments");
     if (ask_path(socket, config, path, &err) < 0)
         return cmd_fail("status", &err);
-    int status = show(path, request, raw);
-    while (watch) {
-        (void)sleep(1);
-        (void)printf(isatty(STDOUT_FILENO) && !raw ? "\033[H\033[2J" : "");
-        status = show(path, request, raw);
+    for (;;) {
+        int status = show(path, request, raw);
+        if (!watch)
+            return status;
         (void)fflush(stdout);
+        (void)sleep(1);
+        (void)fputs(isatty(STDOUT_FILENO) && !raw ? "\033[H\033[2J" : "", stdout);
     }
-    return status;
 }

@@ -254,8 +254,8 @@ static bool check_branches(struct compiler *c, const struct bind_request *r,
     for (int32_t i = first->same_name; i != DBC_NONE; i = found->message->signals[i].same_name) {
         const struct dbc_signal *other = &found->message->signals[i];
         if (other->layout.kind != first->layout.kind || other->layout.bits != first->layout.bits ||
-            memcmp(&other->layout.factor, &first->layout.factor, sizeof(double)) != 0 ||
-            memcmp(&other->layout.offset, &first->layout.offset, sizeof(double)) != 0) {
+            double_bits(other->layout.factor) != double_bits(first->layout.factor) ||
+            double_bits(other->layout.offset) != double_bits(first->layout.offset)) {
             request_error(c, r, "E207",
                           "the multiplexed signals of this name are scaled differently");
             return false;

@@ -1,5 +1,6 @@
 #include "triggers/compile.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
@@ -123,6 +124,7 @@ static int32_t signal_node(struct compiler *c, struct val *v)
     const struct binding *b = v->binding;
     union node_constant one = { .u = 1 };
 
+    assert(b); /* what is neither constant nor a node yet is a signal */
     if (v->type == VAL_BOOL)
         return graph_leaf(c->graph, NODE_RAW_IN, TYPE_LOGIC, b->signal, one, one);
     if (v->type == VAL_NUM) {

@@ -128,8 +128,8 @@ static bool same_signal(const struct graph_signal *a, const struct graph_signal 
         return false;
     if (a->has_valid &&
         (a->valid_low != b->valid_low || a->valid_high != b->valid_high ||
-         memcmp(&a->float_low, &b->float_low, sizeof a->float_low) != 0 ||
-         memcmp(&a->float_high, &b->float_high, sizeof a->float_high) != 0 ||
+         double_bits(a->float_low) != double_bits(b->float_low) ||
+         double_bits(a->float_high) != double_bits(b->float_high) ||
          a->float_open_low != b->float_open_low || a->float_open_high != b->float_open_high))
         return false;
     return !a->invalid_count ||

@@ -66,6 +66,12 @@ union node_constant {
     double d;
 };
 
+/* For the question whether two constants are the same one: 0 and -0 are not, a NaN is itself. */
+static inline uint64_t double_bits(double d)
+{
+    return (union node_constant){ .d = d }.u;
+}
+
 struct node {
     uint8_t op;          /* enum node_op */
     uint8_t type;        /* enum node_type of its value */

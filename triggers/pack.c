@@ -834,18 +834,19 @@ static void check_engine(struct pack *pack, const struct yaml_node *n)
 static void check_databases(struct pack *pack, const struct yaml_node *list)
 {
     const char *names[DBSET_ENTRIES_MAX];
+    const uint32_t count = pack->dbset->count;
 
     if (!is_kind(pack, list, YAML_LIST, "db"))
         return;
-    for (uint32_t i = 0; i < pack->dbset->count; i++)
+    for (uint32_t i = 0; i < count; i++)
         names[i] = pack->dbset->entries[i].name;
     for (const struct yaml_node *n = list->first; n; n = n->next) {
         bool found = false;
         if (!is_kind(pack, n, YAML_TEXT, "a database"))
             continue;
-        for (uint32_t i = 0; i < pack->dbset->count; i++)
+        for (uint32_t i = 0; i < count; i++)
             found = found || strcmp(names[i], n->text) == 0;
-        const char *nearest = found ? NULL : err_nearest(n->text, names, pack->dbset->count);
+        const char *nearest = found ? NULL : err_nearest(n->text, names, count);
         if (!found)
             pack_error(pack, n->line, n->column, "E208",
                        "the pack needs database '%.80s', which was not given%s%s%s", n->text,

@@ -2,6 +2,7 @@
 
 #include "proto/err.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -201,6 +202,7 @@ static bool multiply(struct unit *unit, const struct unit *other, int sign)
     int64_t num = sign > 0 ? other->num : other->den, den = sign > 0 ? other->den : other->num;
     int64_t a = gcd(unit->num, den), b = gcd(num, unit->den);
 
+    assert(a > 0 && b > 0 && num > 0 && den > 0); /* all ratios are positive */
     num /= b;
     den /= a;
     unit->num /= a;

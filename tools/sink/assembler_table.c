@@ -87,9 +87,13 @@ void table_drop(struct assembler_table *table, struct assembler_clip *clip)
 
 void table_clear(struct assembler_table *table)
 {
+    struct assembler_clip *next;
+
     for (uint32_t b = 0; b < ASSEMBLER_BUCKETS; b++)
-        while (table->buckets[b])
-            table_drop(table, table->buckets[b]);
+        for (struct assembler_clip *clip = table->buckets[b]; clip; clip = next) {
+            next = clip->next;
+            table_drop(table, clip);
+        }
 }
 
 struct assembler_slot *slot_find(struct assembler_clip *clip, unsigned segment,

@@ -269,7 +269,7 @@ int cache_read(struct cache *cache, const struct assembler_clip *clip,
 {
     char name[CACHE_NAME_MAX];
     off_t size;
-    int64_t id;
+    int64_t id = 0;
     int rc = find_id(cache, clip, slot, &id);
 
     if (rc <= 0)

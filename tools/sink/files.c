@@ -315,7 +315,7 @@ int files_open_read(struct files *files, const char *name, off_t *ret_size)
 int files_read(struct files *files, const char *name, size_t max, char **ret_bytes,
                size_t *ret_size)
 {
-    off_t size;
+    off_t size = 0;
     int fd = files_open_read(files, name, &size), rc = 0;
 
     if (fd < 0)
@@ -358,7 +358,7 @@ int files_sha256(struct files *files, const char *name, uint8_t ret_sha256[SHA25
                  int64_t *ret_size)
 {
     uint8_t buffer[COPY_BYTES];
-    off_t size;
+    off_t size = 0;
     int fd = files_open_read(files, name, &size), rc = 0;
 
     if (fd < 0)
