@@ -201,6 +201,7 @@ PROTO_MSG = \
 
 # End-to-end tests: tests/e2e/<name>.sh, run from the root with B=build/<variant>; exit 77 = lacks something.
 E2E = \
+	artifacts.py \
 	broken.py \
 	demo_clips.py \
 	kill.py \

@@ -15,6 +15,7 @@
 #define CAPTURE_ITEMS (3 * SOURCE_BATCH)
 #define CAPTURE_BATCHES 4      /* of one source in a round, so that no bus starves another */
 #define CAPTURE_IDLE_MS 20     /* timers run at this grain on a silent bus */
+#define CAPTURE_WAIT_MS 100    /* between heartbeats while the queue is full */
 #define CAPTURE_TICK_NS NS_PER_S
 /* At the end: as many as the largest receive buffer holds (80,000 frames), and some. */
 #define CAPTURE_DRAIN_ROUNDS 1024
@@ -64,14 +65,9 @@ static void put_must(struct round *round, const struct source_item *item, enum s
     struct spsc *out = round->capture->out;
     struct source_item *slot;
 
-    while (!(slot = spsc_room(out, class))) {
-        if (spsc_arm_room(out, class))
-            continue;
-        int fd = spsc_room_fd(out);
-        worker_sleep(&round->capture->worker, &fd, 1, WORKER_TURN_MS);
-        spsc_quiet(fd);
+    /* Not worker_sleep: an order that cannot be taken here (STOP) would wake it over and over. */
+    while (!(slot = spsc_wait_room(out, class, CAPTURE_WAIT_MS)))
         worker_heartbeat(&round->capture->worker, fill_stats, round);
-    }
     *slot = *item;
     spsc_put(out);
 }

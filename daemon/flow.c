@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define FLOW_WAIT_MS 100 /* between heartbeats while the queue is full */
+
 struct flowing {
     struct flow *flow;
     struct flow_stats stats;
@@ -32,14 +34,9 @@ static struct flow_item *wait_room(struct flowing *flowing, enum spsc_class clas
     struct flow *flow = flowing->flow;
     struct flow_item *slot;
 
-    while (!(slot = spsc_room(flow->out, class))) {
-        if (spsc_arm_room(flow->out, class))
-            continue;
-        int fd = spsc_room_fd(flow->out);
-        worker_sleep(&flow->worker, &fd, 1, WORKER_TURN_MS);
-        spsc_quiet(fd);
+    /* Not worker_sleep: an order that cannot be taken here would wake it over and over. */
+    while (!(slot = spsc_wait_room(flow->out, class, FLOW_WAIT_MS)))
         worker_heartbeat(&flow->worker, fill_stats, flowing);
-    }
     return slot;
 }
 

@@ -47,8 +47,6 @@ static bool take_jobs(struct uploading *uploading)
         int code = uploader_put(upload->uploader, &uploading->held, mono_now());
         if (code == -EAGAIN)
             return any;
-        if (code < 0)
-            worker_log(&upload->worker, LOG_ERROR, "upload: job: %s", strerror(-code));
         uploading->has_held = false;
         any = true;
     }

@@ -2,19 +2,67 @@
 
 #include <ctype.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define NAME_COMPARE_MAX 64
 
+/* The character at `at` when it is whole UTF-8, with its length; else the byte, with length 1 and
+ * *ret_code above Unicode. */
+static unsigned take_char(const unsigned char *at, uint32_t *ret_code)
+{
+    unsigned len = *at < 0x80 ? 1 : *at < 0xc2 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : *at < 0xf5 ? 4 : 0;
+    uint32_t code = len == 1 ? *at : *at & (0xffu >> (len + 1));
+
+    for (unsigned i = 1; i < len; i++) {
+        if ((at[i] & 0xc0) != 0x80) /* the NUL at the end too */
+            len = 0;
+        else
+            code = code << 6 | (at[i] & 0x3f);
+    }
+    *ret_code = len ? code : UINT32_MAX;
+    return len ? len : 1;
+}
+
+/* What would move the terminal's cursor, or show a line in another order than its bytes have. */
+static bool is_hidden(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x61c ||
+           (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
+           (code >= 0x2060 && code <= 0x206f) || code == 0xfeff || code == UINT32_MAX;
+}
+
+/* Messages quote files that anybody may have written: what hides is written as \xNN, byte by byte. */
+static void copy_visible(char *to, size_t size, const char *from)
+{
+    const unsigned char *at = (const unsigned char *)from;
+    size_t used = 0;
+
+    while (*at) {
+        uint32_t code;
+        unsigned len = take_char(at, &code);
+        bool hidden = is_hidden(code);
+        if (used + (hidden ? 4 * len : len) >= size)
+            break;
+        for (unsigned i = 0; i < len; i++)
+            used += (size_t)snprintf(to + used, size - used, hidden ? "\\x%02x" : "%c", at[i]);
+        at += len;
+    }
+    to[used] = '\0';
+}
+
 static void fill(struct err *err, const char *code, const char *file, uint32_t line,
                  uint32_t column, const char *format, va_list args)
 {
+    char text[ERR_TEXT_MAX];
+
+    (void)vsnprintf(text, sizeof text, format, args); /* first: an argument may lie in *err */
     memset(err, 0, sizeof *err);
-    (void)snprintf(err->file, sizeof err->file, "%s", file ? file : "");
+    copy_visible(err->file, sizeof err->file, file ? file : "");
     (void)snprintf(err->code, sizeof err->code, "%s", code);
     err->line = line;
     err->column = column;
-    (void)vsnprintf(err->text, sizeof err->text, format, args);
+    copy_visible(err->text, sizeof err->text, text);
 }
 
 int err_at(struct err *err, int code, const char *file, uint32_t line, uint32_t column,

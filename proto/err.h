@@ -33,6 +33,9 @@ struct diags {
     uint32_t errors, warnings; /* all, held or not */
 };
 
+/* In all texts and file names, control and bidirectional characters, zero widths and bytes that are no
+ * UTF-8 become \xNN, so that a file cannot rewrite what a terminal shows of it. */
+
 /* Fills *err (NULL is allowed) and returns `code`, so that a parser can `return err_at(...)`.
  * `file` may be NULL. */
 int err_at(struct err *err, int code, const char *file, uint32_t line, uint32_t column,

@@ -44,15 +44,21 @@ static uint32_t utf8_len(uint8_t lead)
     return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
 }
 
+/* Bytes of the byte order mark that some editors write. libyaml takes it for a column, which breaks a
+ * map that begins behind it, so it is not shown to libyaml. */
+static uint32_t mark_bytes(const struct yaml_tree *tree)
+{
+    return tree->size >= 3 && !memcmp(tree->bytes, "\xef\xbb\xbf", 3) ? 3 : 0;
+}
+
 /* libyaml counts characters; files, editors and we count bytes. */
 static uint32_t mark_offset(const struct yaml_tree *tree, const yaml_mark_t *mark)
 {
     if (mark->line >= tree->line_count)
         return tree->size;
     uint32_t at = tree->lines[mark->line];
-    /* The byte order mark is no column of libyaml's. */
-    if (at == 0 && tree->size >= 3 && memcmp(tree->bytes, "\xef\xbb\xbf", 3) == 0)
-        at = 3;
+    if (at == 0)
+        at = mark_bytes(tree);
     for (size_t i = 0; i < mark->column && at < tree->size; i++)
         at += utf8_len(tree->bytes[at]);
     return at < tree->size ? at : tree->size;
@@ -324,7 +330,8 @@ static int read_tree(struct yaml_tree *tree, struct err *err)
     if (!yaml_parser_initialize(&r.parser))
         return err_at(err, -ENOMEM, tree->file, 0, 0, "out of memory");
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&r.parser, tree->bytes, tree->size);
+    uint32_t mark = mark_bytes(tree);
+    yaml_parser_set_input_string(&r.parser, tree->bytes + mark, tree->size - mark);
     int rc = read_events(&r);
     yaml_parser_delete(&r.parser);
     if (!rc && !tree->root)

@@ -35,7 +35,7 @@ struct fake {
     enum wire_gone_reason gone;
     unsigned need_count;      /* what publish says is missing */
     int fail_find, fail_write, fail_publish, fail_partial; /* errno to return, 0 none */
-    bool quarantine_next;
+    bool quarantine_full, quarantine_next;
 };
 
 static struct fake_clip *fake_clip(struct fake *f, const char *vehicle, const uint8_t *id, bool add)
@@ -162,6 +162,11 @@ static int fake_publish(void *context, const struct assembler_clip *clip,
         }
     }
     f->published++;
+    if (f->quarantine_full) {
+        outcome->result = ASSEMBLER_NOT_KEPT;
+        snprintf(outcome->reason, sizeof outcome->reason, "quarantine is full");
+        return 0;
+    }
     if (f->quarantine_next || (c->stored && memcmp(c->final.segments[0].sha256,
                                                    clip->final.segments[0].sha256, SHA256_BYTES))) {
         outcome->result = ASSEMBLER_QUARANTINED;

@@ -396,6 +396,31 @@ static void test_other_content_under_a_known_id_is_quarantined_and_the_first_sta
     assert_int_equal(assembler_needed(f.assembler, 0), -1);
 }
 
+/* No room to keep it: no answer that would let the car delete it, nothing left open. */
+static void test_what_quarantine_has_no_room_for_stays_in_the_car(void **state)
+{
+    struct assembler_stats stats;
+    struct sent s;
+
+    (void)state;
+    make_clip(&s, 12, 1, FAKE_CHUNK, 1);
+    f.quarantine_full = true;
+    assert_int_equal(put_chunk(&s, 0, 0), 0);
+    assert_int_equal(put_final(&s), -EBADMSG);
+    assert_int_equal(refusal, ASSEMBLER_CONTENT);
+    assert_string_equal(err.text, "quarantine is full");
+    assert_int_equal(f.receipt_count, 0);
+    assert_int_equal(assembler_needed(f.assembler, 0), -1);
+    assembler_stats(f.assembler, &stats);
+    assert_int_equal(stats.not_kept, 1);
+    assert_int_equal(stats.quarantined, 0);
+    f.quarantine_full = false; /* an operator made room: the car asks, sends, is answered */
+    assert_int_equal(put_question(&s, 1), 0);
+    assert_int_equal(last_receipt()->result, WIRE_MISSING);
+    assert_int_equal(put_chunk(&s, 0, 0), 0);
+    assert_true(is_stored(&s));
+}
+
 /* Chunks of another content of the same clip do not mix: two recoveries of one segment. */
 static void test_contents_of_one_id_do_not_mix(void **state)
 {
@@ -697,6 +722,7 @@ int main(void)
         T(test_a_restart_goes_on_with_what_the_cache_holds),
         T(test_a_segment_without_its_sha256_is_dropped_and_asked_for),
         T(test_other_content_under_a_known_id_is_quarantined_and_the_first_stays),
+        T(test_what_quarantine_has_no_room_for_stays_in_the_car),
         T(test_contents_of_one_id_do_not_mix),
         T(test_an_effect_that_fails_takes_nothing),
         T(test_the_manifest_decides_between_geometries),

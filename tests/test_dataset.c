@@ -43,6 +43,8 @@ struct world {
     struct publisher *publisher;
 };
 
+static int64_t quarantine_bytes_max = INT64_C(1) << 30;
+
 static int world_open(struct world *w, int at, bool crash)
 {
     memset(w, 0, sizeof *w);
@@ -53,7 +55,8 @@ static int world_open(struct world *w, int at, bool crash)
     int rc = dataset_open(&config, &err, &w->dataset);
     if (!rc)
         rc = artifacts_open(dataset_files(w->dataset), NULL, &err, &w->artifacts);
-    const struct publish_config publish = { .dataset = w->dataset, .artifacts = w->artifacts };
+    const struct publish_config publish = { .dataset = w->dataset, .artifacts = w->artifacts,
+                                            .quarantine_bytes_max = quarantine_bytes_max };
     w->publisher = publish_open(&publish);
     return rc;
 }
@@ -247,6 +250,43 @@ static void test_other_content_goes_to_quarantine_and_the_first_stays(void **sta
     world_close(&w);
     assert_stored(&clip);
     assert_int_equal(files_named(".rlc"), 2);
+}
+
+/* One car that sends nothing but rubbish cannot fill the disk; what is kept is known again. */
+static void test_quarantine_of_a_car_has_an_end(void **state)
+{
+    struct assembler_outcome outcome;
+    struct record record;
+    struct world w;
+    int64_t used, room = 0;
+
+    (void)state;
+    for (int round = 0; round < 2; round++) { /* the second: just what the first one took */
+        quarantine_bytes_max = round ? room : INT64_C(1) << 30;
+        assert_int_equal(world_open(&w, 0, false), 0);
+        assert_int_equal(publish(&w, &clip, &outcome, &record), 0);
+        assert_int_equal(publish(&w, &other, &outcome, &record), 0);
+        assert_int_equal(outcome.result, ASSEMBLER_QUARANTINED);
+        assert_int_equal(files_usage(dataset_files(w.dataset), "quarantine/vehicle=car-1", "#", &used), 0);
+        room = used;
+        world_close(&w);
+    }
+    quarantine_bytes_max = room; /* and not a clip more */
+    assert_int_equal(world_open(&w, 0, false), 0);
+    struct made_clip third = other;
+    third.final_sha256[0] ^= 1;
+    assert_int_equal(publish(&w, &third, &outcome, &record), 0);
+    assert_int_equal(outcome.result, ASSEMBLER_NOT_KEPT);
+    assert_non_null(strstr(outcome.reason, "quarantine has no room"));
+    assert_non_null(strstr(outcome.reason, "another content is stored under this clip id"));
+    assert_int_equal(files_usage(dataset_files(w.dataset), "quarantine/vehicle=car-1", "#", &used), 0);
+    assert_int_equal(used, room);
+    assert_int_equal(publish(&w, &other, &outcome, &record), 0); /* what is kept stays known */
+    assert_int_equal(outcome.result, ASSEMBLER_QUARANTINED);
+    world_close(&w);
+    assert_int_equal(files_named(".txt"), 0);
+    quarantine_bytes_max = INT64_C(1) << 30;
+    assert_stored(&clip);
 }
 
 /* Bytes whose hashes are right and which are no clip, or another's. */
@@ -471,6 +511,7 @@ int main(void)
         T(test_a_crash_at_each_step_then_again_gives_the_clip_once),
         T(test_a_failure_at_each_step_then_again_gives_the_clip_once),
         T(test_a_failure_is_retried_by_the_same_process),
+        T(test_quarantine_of_a_car_has_an_end),
         T(test_other_content_goes_to_quarantine_and_the_first_stays),
         T(test_content_that_is_no_clip_goes_to_quarantine),
         T(test_a_segment_with_another_sha256_is_named),

@@ -128,6 +128,7 @@ static void open_sink(struct fixture *f)
         .dataset = f->dataset, .cache = f->cache, .partial_after_ns = 900 * INT64_C(1000000000),
         .release_after_ns = 3600 * INT64_C(1000000000), .clips_max = 100, .vehicle_clips_max = 50,
         .vehicle_bytes_max = INT64_C(1) << 30, .bytes_max = INT64_C(1) << 32,
+        .quarantine_bytes_max = INT64_C(1) << 30,
         .member = (uint64_t)clock_ns() };
     if (sink_open(&f->config, 0, &err, &f->sink))
         fail_msg("%s", err.text);

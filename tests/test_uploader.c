@@ -223,6 +223,29 @@ static void test_damaged_segment_is_parked(void **state)
     assert_false(far_clip(&car->far, car->made[1].header.clip_id)->complete);
 }
 
+/* A row that makes no legal manifest is told, with its reason: nothing waits for it unseen. */
+static void test_job_that_no_sink_would_take_is_parked(void **state)
+{
+    struct car *car = *state;
+    struct job job;
+    struct outcome outcome;
+    struct uploader_stats stats;
+
+    seal(car, 1);
+    open_uploader(car, (struct transport){ &far_ops, &car->far });
+    assert_int_equal(clipstore_next_job(car->store, &job), 1);
+    job.sealed = (uint8_t)(job.final.about.segments + 1);
+    assert_int_equal(uploader_put(car->uploader, &job, car->now_ns), 0);
+    assert_int_equal(uploader_take(car->uploader, &outcome), 1);
+    assert_int_equal(outcome.kind, OUTCOME_PARKED);
+    assert_memory_equal(outcome.clip_id, job.final.about.clip_id, CLIP_ID_BYTES);
+    assert_string_equal(outcome.reason,
+                        "the outbox's row makes no legal manifest (2 of 1 segments sealed)");
+    uploader_stats(car->uploader, &stats);
+    assert_int_equal(stats.parked, 1);
+    assert_int_equal(stats.scheduler.clips, 0);
+}
+
 /* Descriptors that run out are no fault of the clip: it waits, and goes when there are some again. */
 static void test_no_descriptor_left_parks_nothing(void **state)
 {
@@ -503,6 +526,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_only_what_is_missing_is_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_sends_back_off_and_succeed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_segment_is_parked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_job_that_no_sink_would_take_is_parked, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_no_descriptor_left_parks_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_status_goes_out, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_clip_is_parked, setup, teardown),

@@ -65,6 +65,21 @@ static void test_trees_keep_order_and_places(void **state)
     yaml_close(tree);
 }
 
+/* Editors put a byte order mark before the first key: it belongs to no key and shifts only its line. */
+static void test_a_byte_order_mark_hides_no_key(void **state)
+{
+    struct yaml_tree *tree = open_text("\xef\xbb\xbf" "a: 1\nb: 2\n");
+    const struct yaml_node *root = yaml_root(tree);
+
+    (void)state;
+    assert_int_equal(root->count, 2);
+    assert_string_equal(root->first->key, "a");
+    assert_int_equal(root->first->key_column, 4); /* in bytes of the file */
+    assert_string_equal(root->first->next->key, "b");
+    assert_int_equal(root->first->next->key_column, 1);
+    yaml_close(tree);
+}
+
 /* The place of every letter `#` of a text, in each style: where it stands in the file. */
 static void test_places_inside_texts(void **state)
 {
@@ -164,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scalars_are_text),
         cmocka_unit_test(test_trees_keep_order_and_places),
+        cmocka_unit_test(test_a_byte_order_mark_hides_no_key),
         cmocka_unit_test(test_places_inside_texts),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_limits),

@@ -33,6 +33,7 @@ static const char usage[] =
     "  --release-after S    put a partial clip down as CLIP.part (4 times --partial-after)\n"
     "  --open-clips N       at a time (4096); --vehicle-clips N of one car (64)\n"
     "  --vehicle-bytes N    declared bytes of one car's open clips (536870912)\n"
+    "  --quarantine-bytes N kept of one car's clips that cannot be stored (268435456)\n"
     "  --metrics FILE       OpenMetrics text, every 2 s\n"
     "  --kafka KEY=VALUE    a librdkafka setting (security.protocol, ssl.ca.location, ...)\n"
     "status: committed offset, end and lag of each partition. Exit status 1 when it lags.\n"
@@ -127,7 +128,8 @@ static int take_option(const char *name, char *value, struct cmd_sink_options *o
         { "--release-after", &o->release_after_s, 1, 864000 },
         { "--open-clips", &o->open_clips, 1, ASSEMBLER_CLIPS_MAX },
         { "--vehicle-clips", &o->vehicle_clips, 1, ASSEMBLER_CLIPS_MAX },
-        { "--vehicle-bytes", &o->vehicle_bytes, SEGMENT_BYTES_MAX, INT64_C(1) << 40 } };
+        { "--vehicle-bytes", &o->vehicle_bytes, SEGMENT_BYTES_MAX, INT64_C(1) << 40 },
+        { "--quarantine-bytes", &o->quarantine_bytes, 0, INT64_C(1) << 40 } };
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (!strcmp(name, texts[i].name)) {
@@ -181,7 +183,8 @@ static void run_config(const struct cmd_sink_options *o, const char *cache,
         .release_after_ns = (o->release_after_s ? o->release_after_s : 4 * o->partial_after_s) *
                             NS_PER_S,
         .clips_max = (uint32_t)o->open_clips, .vehicle_clips_max = (uint32_t)o->vehicle_clips,
-        .vehicle_bytes_max = o->vehicle_bytes, .bytes_max = INT64_C(1) << 40 };
+        .vehicle_bytes_max = o->vehicle_bytes, .bytes_max = INT64_C(1) << 40,
+        .quarantine_bytes_max = o->quarantine_bytes };
     if (getrandom(&config->member, sizeof config->member, 0) != sizeof config->member)
         config->member = (uint64_t)cmd_sink_clock(true);
 }
@@ -279,7 +282,8 @@ int cmd_sink(int argc, char **argv)
 {
     struct cmd_sink_options o = { .group = DEFAULT_GROUP, .partial_after_s = 900,
                                   .open_clips = 4096, .vehicle_clips = 64,
-                                  .vehicle_bytes = INT64_C(512) << 20 };
+                                  .vehicle_bytes = INT64_C(512) << 20,
+                                  .quarantine_bytes = INT64_C(256) << 20 };
     struct err err;
     int status = CMD_BAD;
 

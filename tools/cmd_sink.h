@@ -12,7 +12,7 @@ struct cmd_sink_options {
     uint32_t partition_count, setting_count;
     struct kafka_setting settings[KAFKA_SETTINGS_MAX];
     int64_t partial_after_s, release_after_s; /* release 0: four times partial */
-    int64_t open_clips, vehicle_clips, vehicle_bytes;
+    int64_t open_clips, vehicle_clips, vehicle_bytes, quarantine_bytes;
     bool json, all;
     const char **words; /* arguments that are no options */
     int word_count;

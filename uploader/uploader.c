@@ -479,12 +479,29 @@ static void want_pseudonym(struct uploader *u, const char *pseudonym)
     }
 }
 
+/* What the outbox says of the clip cannot be told to a sink, now or later. */
+static int park_job(struct uploader *u, const struct job *job)
+{
+    struct outcome outcome = { .kind = OUTCOME_PARKED };
+
+    memcpy(outcome.clip_id, job->final.about.clip_id, CLIP_ID_BYTES);
+    (void)snprintf(outcome.reason, sizeof outcome.reason,
+                   "the outbox's row makes no legal manifest (%u of %u segments sealed)",
+                   job->sealed, job->final.about.segments);
+    if (scheduler_tell(u->scheduler, &outcome))
+        return -EAGAIN;
+    u->stats.parked++;
+    return 0;
+}
+
 int uploader_put(struct uploader *u, const struct job *job, int64_t now_ns)
 {
     int rc = scheduler_put(u->scheduler, job, now_ns);
 
     if (rc == -ENOBUFS)
         return -EAGAIN;
+    if (rc == -EINVAL)
+        return park_job(u, job);
     if (rc == 0 && job->kind != JOB_CANCEL)
         want_pseudonym(u, job->final.about.pseudonym);
     return rc;

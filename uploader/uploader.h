@@ -40,7 +40,8 @@ void uploader_close(struct uploader *uploader, int flush_ms);
  * that still waits. */
 void uploader_status(struct uploader *uploader, const struct wire_status *status);
 
-/* 0; -EAGAIN when the scheduler is full: keep the job and come back. */
+/* 0; -EAGAIN when the scheduler is full: keep the job and come back. A job that makes no legal
+ * manifest is an outcome: the clip is parked with that reason. */
 int uploader_put(struct uploader *uploader, const struct job *job, int64_t now_ns);
 /* Sends what may be sent, takes reports and receipts, waiting at most wait_ms for the first report.
  * Returns when it wants to be called at the latest (connection permitting). */

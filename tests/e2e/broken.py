@@ -88,6 +88,7 @@ def packs_databases_configuration():
             ('path.yaml', PACK.replace(b'test', b'../etc'), 1, "path.yaml:2:10: error E104: a package's name '../etc'"),
             ('bomb.yaml', b'a: &a [x]\nb: [*a, *a]\n', 1, 'bomb.yaml:1:4: error E101: anchors (&) are not in the subset'),
             ('huge.yaml', PACK + b'#' * (2 << 20), 2, 'huge.yaml: error: pack: File too large'),
+            ('bidi.yaml', PACK.replace(b'test', b'te\xe2\x80\xaest'), 1, r"bidi.yaml:2:10: error E104: a package's name 'te\xe2\x80\xaest'"),
             ('near.yaml', PACK.replace(b'M.S', b'M.SS'), 1, 'near.yaml:5:14: error')):
         want(status, words, ROADLOOP, 'check', write(name, data), '--dbc', 'good.dbc')
     want(2, 'pack: Is a directory', ROADLOOP, 'check', '/')

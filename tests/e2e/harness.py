@@ -139,7 +139,7 @@ class Stack:
         self.broker = Broker()
         self.config = {
             'transport': 'kafka', 'quota': '256MiB', 'rate': '8MiB', 'burst': '1MiB', 'chunk': '16KiB', 'speed': 'max',
-            'writes_per_day': '4096MiB', 'extra': '', **config}
+            'writes_per_day': '4096MiB', 'artifacts': 'yes', 'extra': '', **config}
         self.children = []
         self.sink_process = None
         os.makedirs(self.path('state'))
@@ -157,7 +157,7 @@ recording: {{path: "{self.log}", speed: {c['speed']}}}
 databases: [{', '.join(DBCS)}]
 packs: ["{self.pack}"]
 store: {{path: "{self.path('state')}", quota: {c['quota']}, chunk: {c['chunk']}, writes_per_day: {c['writes_per_day']}}}
-upload: {{transport: {c['transport']}, brokers: "{bootstrap or self.broker.bootstrap}", environment: {ENV}, rate: {c['rate']}, burst: {c['burst']}, artifacts: yes}}
+upload: {{transport: {c['transport']}, brokers: "{bootstrap or self.broker.bootstrap}", environment: {ENV}, rate: {c['rate']}, burst: {c['burst']}, artifacts: {c['artifacts']}}}
 control: {{socket: "{self.path('control.sock')}"}}
 metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
 {c['extra']}''')

@@ -209,6 +209,12 @@ static void close_stored(struct assembler *a, struct assembler_clip *clip,
     forget(a, clip);
 }
 
+static void close_not_kept(struct assembler *a, struct assembler_clip *clip)
+{
+    a->stats.not_kept++;
+    forget(a, clip);
+}
+
 static void drop_segment(struct assembler *a, struct assembler_clip *clip, uint32_t k)
 {
     struct assembler_slot *slot = slot_find(clip, k, clip->final.segments[k].sha256);
@@ -237,6 +243,8 @@ static int publish(struct assembler *a, struct assembler_clip *clip, int64_t now
     }
     if (outcome.result == ASSEMBLER_BAD_SEGMENT)
         drop_segment(a, clip, outcome.bad_slot);
+    else if (outcome.result == ASSEMBLER_NOT_KEPT)
+        close_not_kept(a, clip);
     else
         close_stored(a, clip, &outcome);
     if (outcome.result == ASSEMBLER_DONE || !put)

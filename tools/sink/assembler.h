@@ -72,13 +72,17 @@ struct assembler_known {
     struct assembler_slot slots[ASSEMBLER_SLOTS_MAX];
 };
 
-enum assembler_stored { ASSEMBLER_DONE, ASSEMBLER_QUARANTINED, ASSEMBLER_BAD_SEGMENT };
+/* NOT_KEPT: it belongs into quarantine and that is full. The clip is let go of without an answer:
+ * the car keeps it, and asks again ever less often. */
+enum assembler_stored {
+    ASSEMBLER_DONE, ASSEMBLER_QUARANTINED, ASSEMBLER_NOT_KEPT, ASSEMBLER_BAD_SEGMENT
+};
 struct assembler_outcome {
     enum assembler_stored result;
     uint32_t bad_slot;   /* BAD_SEGMENT: its bytes do not have its SHA-256 */
     uint32_t need_count; /* DONE: stored raw-only for want of these */
     uint8_t needs[WIRE_NEEDS_MAX][SHA256_BYTES];
-    char reason[ERR_TEXT_MAX]; /* QUARANTINED, BAD_SEGMENT */
+    char reason[ERR_TEXT_MAX]; /* but for DONE */
 };
 
 /* Effects, in the caller. Each returns 0 or a negative errno; an error of `find` and `write` makes
@@ -137,7 +141,7 @@ struct assembler_stats {
     uint64_t messages[WIRE_KIND_END]; /* taken, by kind */
     uint64_t refused[ASSEMBLER_REFUSALS];
     uint64_t chunks, duplicate_chunks, stored_before; /* stored_before: of clips already stored */
-    uint64_t stored, raw_only, quarantined, bad_segments, publish_retries;
+    uint64_t stored, raw_only, quarantined, not_kept, bad_segments, publish_retries;
     uint64_t partial, released, resumed, gone, gone_unknown;
     uint64_t receipts_complete, receipts_missing;
     uint32_t open_clips, partial_clips;

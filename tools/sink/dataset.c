@@ -400,15 +400,32 @@ int dataset_set_aside(struct dataset *d, const struct dataset_place *place)
 
 /* ---- What is not whole, or not right ---- */
 
-int dataset_quarantine(struct dataset *d, const char *vehicle,
+static int quarantine_room(struct dataset *d, const char *name, int64_t bytes, int64_t bytes_max)
+{
+    char folder[FILES_PATH_MAX];
+    const char *file = strrchr(name, '/') + 1;
+    int64_t used;
+
+    (void)snprintf(folder, sizeof folder, "%.*s", (int)(file - 1 - name), name);
+    int rc = files_usage(d->files, folder, file, &used);
+    if (rc)
+        return rc;
+    return bytes > bytes_max || used > bytes_max - bytes ? -EDQUOT : 0;
+}
+
+int dataset_quarantine(struct dataset *d, const char *vehicle, int64_t bytes_max,
                        const uint8_t clip_id[CLIP_ID_BYTES],
                        const uint8_t final_sha256[SHA256_BYTES], const struct dataset_temp *rlc,
                        const char *json)
 {
     char name[FILES_PATH_MAX];
 
+    quarantine_name(vehicle, clip_id, final_sha256, "", name);
+    int rc = quarantine_room(d, name, rlc->bytes + (int64_t)strlen(json), bytes_max);
+    if (rc)
+        return rc;
     quarantine_name(vehicle, clip_id, final_sha256, ".rlc", name);
-    int rc = make_parent(d, name);
+    rc = make_parent(d, name);
     if (!rc)
         rc = place_file(d, rlc, name, true);
     if (rc)

@@ -91,7 +91,11 @@ int dataset_finish(struct dataset *dataset, const struct dataset_place *place,
                    const struct dataset_temp *rlc, const struct dataset_temp *mcap,
                    const char *json);
 
-int dataset_quarantine(struct dataset *dataset, const char *vehicle,
+/* Keeps a clip beside the dataset with its reason. 0; -EDQUOT when its bytes and the record would
+ * bring what the car has in quarantine above bytes_max (a clip that is there already is not counted
+ * twice), nothing is written then; or another negative errno. Members that quarantine at the same
+ * moment may go beyond by a clip each. */
+int dataset_quarantine(struct dataset *dataset, const char *vehicle, int64_t bytes_max,
                        const uint8_t clip_id[CLIP_ID_BYTES],
                        const uint8_t final_sha256[SHA256_BYTES], const struct dataset_temp *rlc,
                        const char *json);

@@ -273,28 +273,64 @@ int files_unlink(struct files *files, const char *name)
     return unlinkat(files->root_fd, name, 0) ? -errno : 0;
 }
 
+static int open_dir(struct files *files, const char *folder, DIR **ret_dir)
+{
+    int fd = openat(files->root_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    *ret_dir = fdopendir(fd);
+    if (*ret_dir)
+        return 0;
+    int rc = -errno;
+    (void)close(fd);
+    return rc;
+}
+
+/* The next regular file of a folder, or NULL at its end. */
+static const char *next_file(DIR *dir, struct stat *ret_stat)
+{
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+        if (entry->d_name[0] != '.' &&
+            !fstatat(dirfd(dir), entry->d_name, ret_stat, AT_SYMLINK_NOFOLLOW) &&
+            S_ISREG(ret_stat->st_mode))
+            return entry->d_name;
+    return NULL;
+}
+
 int files_sweep(struct files *files, const char *folder, int64_t utc_ns)
 {
-    int count = 0, fd = openat(files->root_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct stat st;
+    DIR *dir;
+    int count = 0, rc = open_dir(files, folder, &dir);
 
-    if (!dir) {
-        int rc = -errno;
-        if (fd >= 0)
-            (void)close(fd);
+    if (rc)
         return rc;
-    }
-    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-        struct stat st;
-        if (entry->d_name[0] == '.' || fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
-            !S_ISREG(st.st_mode))
-            continue;
+    for (const char *name = next_file(dir, &st); name; name = next_file(dir, &st)) {
         int64_t changed_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-        if (changed_ns < utc_ns && !unlinkat(fd, entry->d_name, 0))
+        if (changed_ns < utc_ns && !unlinkat(dirfd(dir), name, 0))
             count++;
     }
     (void)closedir(dir);
     return count;
+}
+
+int files_usage(struct files *files, const char *folder, const char *except, int64_t *ret_bytes)
+{
+    struct stat st;
+    int64_t blocks = 0;
+    DIR *dir;
+    int rc = open_dir(files, folder, &dir);
+
+    if (rc && rc != -ENOENT)
+        return rc;
+    for (const char *name = rc ? NULL : next_file(dir, &st); name; name = next_file(dir, &st))
+        if (strncmp(name, except, strlen(except)))
+            blocks += ((int64_t)st.st_size + FILES_BLOCK_BYTES - 1) / FILES_BLOCK_BYTES;
+    if (!rc)
+        (void)closedir(dir);
+    *ret_bytes = blocks * FILES_BLOCK_BYTES;
+    return 0;
 }
 
 int files_open_read(struct files *files, const char *name, off_t *ret_size)

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #define FILES_PATH_MAX 512   /* a name below the folder, with NUL */
+#define FILES_BLOCK_BYTES 4096 /* so that many small files count too */
 #define FILES_ROOT_MAX 3072  /* the folder's own path: both together fit PATH_MAX */
 
 /* Asked before each operation that changes the disk; not 0 fails it with that errno. NULL in
@@ -46,6 +47,10 @@ int files_link(struct files *files, const char *from, const char *to);
 int files_unlink(struct files *files, const char *name); /* -ENOENT when it is gone already */
 /* Removes files directly in `folder` that were last changed before `utc_ns`; returns how many. */
 int files_sweep(struct files *files, const char *folder, int64_t utc_ns);
+
+/* Sums what the files directly in `folder` take, each rounded up to FILES_BLOCK_BYTES, leaving out
+ * names that begin with `except`. A folder that is not there takes 0. */
+int files_usage(struct files *files, const char *folder, const char *except, int64_t *ret_bytes);
 
 /* Opens for reading; the caller closes the descriptor. Only regular files. */
 int files_open_read(struct files *files, const char *name, off_t *ret_size);

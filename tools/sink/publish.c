@@ -90,10 +90,18 @@ static int quarantine(struct job *job, const char *reason, struct assembler_outc
     record->mcap[0] = '\0';
     (void)snprintf(record->reason, sizeof record->reason, "%s", reason);
     char *json = job_json(job);
-    int rc = json ? dataset_quarantine(job->p->config.dataset, record->vehicle, record->clip_id,
+    int rc = json ? dataset_quarantine(job->p->config.dataset, record->vehicle,
+                                       job->p->config.quarantine_bytes_max, record->clip_id,
                                        record->final_sha256, &job->rlc, json)
                   : -ENOMEM;
     free(json);
+    if (rc == -EDQUOT) {
+        outcome->result = ASSEMBLER_NOT_KEPT;
+        (void)snprintf(outcome->reason, sizeof outcome->reason,
+                       "the car's quarantine has no room for %lld bytes more; it would go there "
+                       "because: %.300s", (long long)record->rlc_bytes, reason);
+        return 0;
+    }
     if (rc)
         return err_plain(job->err, rc, "quarantine: %s", strerror(-rc));
     outcome->result = ASSEMBLER_QUARANTINED;

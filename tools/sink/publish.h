@@ -9,6 +9,7 @@
 struct publish_config {
     struct dataset *dataset;
     struct artifacts *artifacts;
+    int64_t quarantine_bytes_max; /* of one car; 0 keeps none */
     /* Reads artifact.v1 on to the end that it has at this moment; called before a clip is stored
      * raw-only. NULL: there is no topic. 0 or an errno, which makes the clip wait. */
     int (*catch_up)(void *context);
@@ -25,8 +26,7 @@ struct publisher;
 struct publisher *publish_open(const struct publish_config *config); /* NULL: no memory */
 void publish_close(struct publisher *publisher);                     /* takes NULL */
 
-/* Stores a clip from its segments. 0 with *ret_outcome (and *ret_place and *ret_record unless
- * BAD_SEGMENT), or a negative errno: nothing is decided, try again; *err says why. */
+/* Stores a clip from its segments. 0 with *ret_outcome (and *ret_record unless BAD_SEGMENT), or a negative errno: nothing is decided, try again; *err says why. */
 int publish_clip(struct publisher *publisher, const struct wire_final *final,
                  const uint8_t final_sha256[SHA256_BYTES], const struct dataset_piece *pieces,
                  struct assembler_outcome *ret_outcome, struct record *ret_record,

@@ -53,6 +53,7 @@ static int open_parts(struct sink *sink, int64_t utc_now_ns, struct err *err)
         return rc;
     const struct publish_config publish = { .dataset = sink->dataset,
                                             .artifacts = sink->artifacts,
+                                            .quarantine_bytes_max = config->quarantine_bytes_max,
                                             .catch_up = config->bootstrap ? topics_catch_up : NULL,
                                             .context = sink };
     const struct assembler_config assembler = {

@@ -33,6 +33,7 @@ struct sink_config {
     int64_t partial_after_ns, release_after_ns;
     uint32_t clips_max, vehicle_clips_max;
     int64_t vehicle_bytes_max, bytes_max;
+    int64_t quarantine_bytes_max; /* of one car */
     uint64_t member; /* random */
 };
 

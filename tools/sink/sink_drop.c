@@ -136,6 +136,8 @@ static int store(struct drop *drop, const struct dataset_piece *pieces,
         ask_for(drop, outcome.bad_slot, receipt);
         return refuse(drop, outcome.reason);
     }
+    if (outcome.result == ASSEMBLER_NOT_KEPT)
+        return refuse(drop, outcome.reason);
     receipt->result = WIRE_COMPLETE;
     receipt->need_count = (uint8_t)outcome.need_count;
     memcpy(receipt->needs, outcome.needs, sizeof receipt->needs);
@@ -161,10 +163,11 @@ static void take_drop(struct drop *drop, const char *name)
         rc = store(drop, pieces, &receipt, &err);
     if (fd >= 0)
         (void)close(fd);
-    if (!rc)
+    if (!rc && receipt.result != 0) {
         rc = answer(drop, &receipt);
-    if (!rc)
-        rc = write_side(drop, ".answered", "", 0);
+        if (!rc)
+            rc = write_side(drop, ".answered", "", 0);
+    }
     if (rc) {
         if (!err.text[0])
             (void)err_at(&err, rc, drop->sink->config.drop, 0, 0, "%s", strerror(-rc));

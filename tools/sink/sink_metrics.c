@@ -23,6 +23,7 @@ static const struct metric counters[] = {
     METRIC(assembler.stored, "clips_stored", "Clips stored whole."),
     METRIC(assembler.raw_only, "clips_raw_only", "Of these, without decoded messages."),
     METRIC(assembler.quarantined, "clips_quarantined", "Clips of other or unreadable content."),
+    METRIC(assembler.not_kept, "quarantine_refused", "Clips for whose quarantine there was no room."),
     METRIC(assembler.bad_segments, "bad_segments", "Segments without their SHA-256: asked again."),
     METRIC(assembler.publish_retries, "publish_retries", "Tries to store that failed."),
     METRIC(assembler.partial, "clips_partial", "Times that a clip became partial."),

@@ -135,17 +135,34 @@ static bool caught_up(const struct sink *sink, const int64_t *ends)
     return true;
 }
 
-/* Reads on to the end that the topics have now. The wait is bounded by polls that find nothing, not
- * by a clock. */
+static bool is_artifact(const struct sink *sink, const struct kafka_place *place)
+{
+    return !strcmp(place->topic, sink->artifact_topic);
+}
+
+static bool has_artifacts(const struct sink *sink)
+{
+    for (uint32_t i = 0; i < sink->topic_place_count; i++)
+        if (is_artifact(sink, &sink->topic_places[i]))
+            return true;
+    return false;
+}
+
+/* Reads on to the end that artifact.v1 has now. Only what is needed is asked of the broker, because
+ * each question waits half a second behind a fetch. The wait is bounded by polls that find nothing,
+ * not by a clock. */
 int topics_catch_up(void *context)
 {
     struct sink *sink = context;
     struct kafka_event event;
     int64_t first, ends[SINK_PARTITIONS_MAX] = { 0 };
 
-    sink->topics_ns = 0;
+    if (!has_artifacts(sink))
+        sink->topics_ns = 0; /* made a moment ago? */
     int rc = look_for_topics(sink);
     for (uint32_t i = 0; !rc && i < sink->topic_place_count; i++) {
+        if (!is_artifact(sink, &sink->topic_places[i]))
+            continue;
         rc = kafka_consumer_bounds(sink->topics, sink->topic_places[i].topic,
                                    sink->topic_places[i].partition, SINK_METADATA_MS, &first,
                                    &ends[i]);
