@@ -315,7 +315,8 @@ DEPS = gcc make pkg-config librdkafka-dev libsqlite3-dev libyaml-dev zlib1g-dev 
 	libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libcmocka-dev \
 	libjansson-dev libxxhash-dev libssl-dev zstd python3-minimal
 VM_DEPS = qemu-system-x86 busybox-static cpio kmod xz-utils iproute2 e2fsprogs
-TEST_DEPS = clang-14 libclang-rt-14-dev clang-tidy-14 cppcheck can-utils python3-venv strace nodejs npm zstd
+TEST_DEPS = clang-14 libclang-rt-14-dev clang-tidy-14 cppcheck can-utils python3-venv strace nodejs npm zstd \
+	maven openjdk-17-jre-headless openssl
 
 WARN = -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes -Werror
 # No contraction: x86 and ARM must compute the same (rules.md 3).
@@ -401,6 +402,7 @@ test-deps: deps ## install what the tests need: sanitizers, oracles, brokers, a 
 		mkdir -p build/node && cp tests/oracle/package.json build/node/package.json.new && \
 		(cd build/node && mv package.json.new package.json && npm install --silent --no-audit --no-fund \
 		|| { rm -f package.json; exit 1; }); fi
+	@python3 tests/kafka/broker.py deps
 
 .PHONY: fuzz-build
 fuzz-build: ## build the fuzz targets (clang)

@@ -12,11 +12,15 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, 'tests/kafka'))
+import broker as kafka  # noqa: E402
+
 B = os.path.join(ROOT, os.environ.get('B', 'build/release'))
 ROADLOOP, ROADLOOPD = os.path.join(B, 'roadloop'), os.path.join(B, 'roadloopd')
 RELAY = os.path.join(B, 'tests/kafka_relay')
 RAV4 = os.path.join(ROOT, 'tests/data/rav4')
 DBCS = [f'can0={RAV4}/toyota_nodsu_pt_generated.dbc', f'can1={RAV4}/toyota_adas.dbc']
+ADMIN = (os.path.join(ROOT, 'build/venv/bin/python'), os.path.join(ROOT, 'tests/kafka/admin.py'))
 BUSY = os.path.join(ROOT, 'tests/data/packs/busy.yaml')
 TOPICS = {'clip': 4, 'receipt': 4, 'artifact': 1, 'status': 4, 'dataset': 4, 'dlq': 4}
 ENV = 'e2e'
@@ -127,16 +131,52 @@ class Broker:
         self.process.wait()
 
 
-class Stack:
-    """One vehicle, one broker, one sink, in a folder of their own."""
+class KafkaBroker(Broker):
+    """Apache Kafka itself: `cluster` (tests/kafka/broker.py) kills, pauses and starts its nodes; admin() does what an
+    administrator does (tests/kafka/admin.py). `make test-deps` brings it."""
 
-    def __init__(self, pack=BUSY, log=None, seed=1, vehicle='car-1', **config):
+    def __init__(self, env=ENV, topics=TOPICS, **cluster):
+        if not kafka.available():
+            print('no Kafka under build/kafka (make test-deps)')
+            sys.exit(77)
+        self.cluster = kafka.Cluster(**cluster)
+        self.bootstrap = self.cluster.bootstrap
+        try:
+            if topics:
+                self.admin('create', *(f'roadloop.{env}.{name}.v1:{partitions}' for name, partitions in topics.items()))
+        except BaseException:
+            self.close()
+            raise
+
+    def say(self, command):
+        fail(f'only the mock takes commands: {command}')
+
+    def admin(self, *words):
+        return run(*ADMIN, self.bootstrap, *words).stdout.decode()
+
+    def read(self, name):
+        """All that a topic holds, by an independent client: [{partition, offset, timestamp, key, value, headers}]."""
+        return [json.loads(line) for line in self.admin('read', topic(name)).splitlines()]
+
+    def close(self):
+        self.cluster.close()
+
+
+def new_broker():
+    """The mock, or with BROKER=kafka in the environment Kafka itself."""
+    return KafkaBroker() if os.environ.get('BROKER') == 'kafka' else Broker()
+
+
+class Stack:
+    """One vehicle, one broker, one sink, in a folder of their own. broker: one that the test made; the stack closes it."""
+
+    def __init__(self, pack=BUSY, log=None, seed=1, vehicle='car-1', broker=None, **config):
         self.random = random.Random(seed)
         self.folder = tempfile.mkdtemp(prefix='roadloop-e2e-')
         self.log, self.pack, self.vehicle = log or self.path('can.log'), pack, vehicle
         if not log:
             run('zstd', '-dqf', f'{RAV4}/can.log.zst', '-o', self.log)
-        self.broker = Broker()
+        self.broker = broker or new_broker()
         self.config = {
             'transport': 'kafka', 'quota': '256MiB', 'rate': '8MiB', 'burst': '1MiB', 'chunk': '16KiB', 'speed': 'max',
             'writes_per_day': '4096MiB', 'artifacts': 'yes', 'extra': '', **config}
