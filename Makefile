@@ -93,9 +93,12 @@ STORAGE_SRC = \
 	storage/io.c \
 	storage/clipstore.c \
 	storage/clipstore_artifacts.c \
+	storage/clipstore_jobs.c \
+	storage/clipstore_lone.c \
 	storage/clipstore_quota.c \
 	storage/clipstore_recover.c \
 	storage/clipstore_seal.c \
+	storage/clipstore_torn.c \
 	storage/outbox.c \
 	storage/db.c \
 	storage/block.c \

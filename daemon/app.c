@@ -255,7 +255,7 @@ static int open_artifacts(struct app *app)
 
 static int open_store(struct app *app)
 {
-    const struct clipstore_config config = {
+    struct clipstore_config config = {
         .dir = app->config.store.path, .io = io_system(),
         .chunk_bytes = (uint32_t)app->config.store.chunk_bytes,
         .quota_bytes = app->config.store.quota_bytes,
@@ -265,6 +265,7 @@ static int open_store(struct app *app)
     };
     struct err err;
 
+    memcpy(config.session_id, app->session.id, sizeof config.session_id);
     if (clipstore_open(&config, mono_now(), &err, &app->store.clipstore) < 0)
         return refused(app, &err);
     app->store.in = app->encode_store;

@@ -77,7 +77,7 @@ static bool take_pieces(struct storing *storing)
         n++;
     }
     if (storing->input_ended && n) {
-        int code = clipstore_flush(store->clipstore, mono_now());
+        int code = clipstore_end(store->clipstore, mono_now());
         if (code < 0)
             worker_log(&store->worker, LOG_ERROR, "store: flush: %s", strerror(-code));
         (void)worker_report(&store->worker, REPORT_ENDED, true);

@@ -80,6 +80,40 @@ void store_dirty(struct clipstore *store, int64_t now_ns)
     store->dirty = true;
 }
 
+bool store_is_over(enum outbox_state state)
+{
+    return state == OUTBOX_DELETABLE || (state >= OUTBOX_EVICTED && state < OUTBOX_STATE_END);
+}
+
+bool store_is_ours(const struct clipstore *store, const struct wire_about *about)
+{
+    return memcmp(about->session_id, store->config.session_id, sizeof about->session_id) == 0;
+}
+
+bool store_is_open(const struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES])
+{
+    for (unsigned i = 0; i < OPEN_SEGMENTS; i++)
+        if (store->segments[i].used && !memcmp(store->segments[i].clip_id, clip_id, CLIP_ID_BYTES))
+            return true;
+    return false;
+}
+
+bool store_is_disk(int rc)
+{
+    return rc == -EIO || rc == -ENOSPC || rc == -EROFS || rc == -EDQUOT;
+}
+
+void store_cancel(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES])
+{
+    struct handed *handed = store_handed(store, clip_id);
+
+    if (!handed)
+        return;
+    handed->used = false;
+    assert(store->cancel_count < HANDED_MAX);
+    memcpy(store->cancels[store->cancel_count++], clip_id, CLIP_ID_BYTES);
+}
+
 struct handed *store_handed(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES])
 {
     for (unsigned i = 0; i < HANDED_MAX; i++)
@@ -110,7 +144,46 @@ int store_unlink(struct clipstore *store, const struct outbox_clip *clip)
 
 /* ---- Open and close ---- */
 
-static int attach(struct clipstore *store, struct err *err)
+static int make_folders(struct clipstore *store, struct err *err)
+{
+    const char *const dirs[] = { store->dir, store->clips_dir, store->artifacts_dir };
+
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
+        int rc = store->config.io.ops->make_dir(store->config.io.context, dirs[i]);
+        if (rc)
+            return err_at(err, rc, dirs[i], 0, 0, "cannot make the folder: %s", strerror(-rc));
+    }
+    int rc = store_sync_dir(store, store->dir);
+    return rc ? err_at(err, rc, store->dir, 0, 0, "cannot sync the folder: %s", strerror(-rc)) : 0;
+}
+
+static void detach(struct clipstore *store)
+{
+    outbox_close(store->outbox);
+    store->outbox = NULL;
+    db_close(store->db);
+    store->db = NULL;
+}
+
+/* What waits for a receipt that nobody will ask about any more, since the policy was changed. */
+static int apply_policy(struct clipstore *store)
+{
+    struct outbox_cursor cursor = { 0 };
+    struct outbox_clip clip;
+    int rc = 0;
+
+    if (store->config.delete_after != CLIPSTORE_DELETE_BROKER_ACK)
+        return 0;
+    while (!rc && (rc = outbox_next(store->outbox, OUTBOX_TO_ASK, &cursor, &clip)) == 1) {
+        rc = store_begin(store);
+        if (!rc)
+            rc = outbox_set(store->outbox, clip.final.about.clip_id, OUTBOX_DELETABLE, "");
+        store->dirty = store->sweep_due = true;
+    }
+    return rc;
+}
+
+static int open_outbox(struct clipstore *store, struct err *err)
 {
     const struct db_config config = { .path = store->db_path, .schema = outbox_schema,
                                       .application_id = OUTBOX_APPLICATION_ID,
@@ -132,27 +205,35 @@ static int attach(struct clipstore *store, struct err *err)
     if (outbox_get_number(store->outbox, "flash_credit", &credit) == 1 &&
         credit < store->flash_credit)
         store->flash_credit = credit;
-    return recover(store, err);
+    rc = recover(store, err);
+    if (rc)
+        return rc;
+    rc = apply_policy(store);
+    return rc ? err_at(err, rc, store->db_path, 0, 0, "cannot apply delete_after: %s",
+                       db_reason(store->db))
+              : 0;
 }
 
-static void detach(struct clipstore *store)
+static int attach(struct clipstore *store, struct err *err)
 {
-    outbox_close(store->outbox);
-    store->outbox = NULL;
-    db_close(store->db);
-    store->db = NULL;
+    int rc = make_folders(store, err);
+    if (!rc)
+        rc = open_outbox(store, err);
+    if (!rc)
+        return 0;
+    if (store->db)
+        db_rollback(store->db);
+    detach(store);
+    store->dirty = store->sweep_due = false;
+    return rc;
 }
 
-static int make_folders(struct clipstore *store, struct err *err)
+/* The disk does not do now: everything is refused and counted until a turn can open it. */
+static void stay_broken(struct clipstore *store, const struct err *err, int64_t now_ns)
 {
-    const char *const dirs[] = { store->dir, store->clips_dir, store->artifacts_dir };
-
-    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
-        int rc = store->config.io.ops->make_dir(store->config.io.context, dirs[i]);
-        if (rc)
-            return err_at(err, rc, dirs[i], 0, 0, "cannot make the folder: %s", strerror(-rc));
-    }
-    return store_sync_dir(store, store->dir);
+    store->stats.degraded = true;
+    (void)snprintf(store->stats.reason, sizeof store->stats.reason, "%.127s", err->text);
+    store->reopen_at_ns = now_ns + REOPEN_NS;
 }
 
 static int check_config(const struct clipstore_config *config, struct err *err)
@@ -189,9 +270,11 @@ int clipstore_open(const struct clipstore_config *config, int64_t now_ns, struct
     store->flash_at_ns = now_ns;
     for (unsigned i = 0; i < OPEN_SEGMENTS; i++)
         store->segments[i].fd = -1;
-    rc = make_folders(store, err);
-    if (!rc)
-        rc = attach(store, err);
+    rc = attach(store, err);
+    if (store_is_disk(rc)) {
+        stay_broken(store, err, now_ns);
+        rc = 0;
+    }
     if (rc) {
         clipstore_close(store);
         return rc;
@@ -218,250 +301,9 @@ void clipstore_close(struct clipstore *store)
     free(store);
 }
 
-/* ---- Jobs ---- */
-
-static void fill_job(const struct outbox_clip *clip, enum job_kind kind, struct job *job)
-{
-    memset(job, 0, sizeof *job);
-    job->kind = kind;
-    job->final = clip->final;
-    job->sealed = clip->sealed;
-    job->age = clip->age;
-    job->next_ask = clip->ask ? clip->ask + 1 : 0;
-}
-
-/* Only artifacts that no delivery report has come for: the others are in the topic. */
-static void fill_artifacts(struct clipstore *store, const struct outbox_clip *clip, struct job *job)
-{
-    for (unsigned i = 0; i < clip->artifact_count; i++)
-        if (outbox_is_artifact_sent(store->outbox, clip->artifacts[i]) != 1)
-            memcpy(job->artifacts[job->artifact_count++], clip->artifacts[i], SHA256_BYTES);
-}
-
-static struct handed *free_handed(struct clipstore *store, bool ask)
-{
-    unsigned count = 0;
-    struct handed *slot = NULL;
-
-    for (unsigned i = 0; i < HANDED_MAX; i++) {
-        if (!store->handed[i].used)
-            slot = &store->handed[i];
-        else if (store->handed[i].ask == ask)
-            count++;
-    }
-    return count < (ask ? CLIPSTORE_ASK_MAX : CLIPSTORE_SEND_MAX) ? slot : NULL;
-}
-
-/* The first clip of that order which the uploader does not hold as it is now: 1, 0 or an error. */
-static int next_clip(struct clipstore *store, enum outbox_order order, struct outbox_clip *clip,
-                     struct handed **ret_slot)
-{
-    struct outbox_cursor cursor = { 0 };
-    struct handed *room = free_handed(store, order == OUTBOX_TO_ASK);
-    int rc;
-
-    while ((rc = outbox_next(store->outbox, order, &cursor, clip)) == 1) {
-        struct handed *handed = store_handed(store, clip->final.about.clip_id);
-        if (handed && handed->sealed == clip->sealed)
-            continue;
-        if (!handed && !room)
-            return 0;
-        *ret_slot = handed ? handed : room;
-        return 1;
-    }
-    return rc;
-}
-
-static bool take_cancel(struct clipstore *store, struct job *job)
-{
-    if (store->cancel_count == 0)
-        return false;
-    memset(job, 0, sizeof *job);
-    job->kind = JOB_CANCEL;
-    memcpy(job->final.about.clip_id, store->cancels[--store->cancel_count], CLIP_ID_BYTES);
-    return true;
-}
-
-static bool take_gone(struct clipstore *store, struct job *job)
-{
-    if (store->gone_count == 0)
-        return false;
-    const struct gone_answer *gone = &store->gone[--store->gone_count];
-    memset(job, 0, sizeof *job);
-    job->kind = JOB_GONE;
-    job->gone = gone->reason;
-    job->gone_ask = gone->ask;
-    memcpy(job->final.about.clip_id, gone->clip_id, CLIP_ID_BYTES);
-    (void)snprintf(job->final.about.pseudonym, PSEUDONYM_MAX, "%s", gone->pseudonym);
-    return true;
-}
-
-int clipstore_next_job(struct clipstore *store, struct job *ret_job)
-{
-    struct outbox_clip clip;
-    struct handed *slot = NULL;
-
-    if (take_cancel(store, ret_job) || take_gone(store, ret_job))
-        return 1;
-    if (!store->outbox)
-        return 0;
-    bool ask = false;
-    int rc = next_clip(store, OUTBOX_TO_SEND, &clip, &slot);
-    if (rc == 0 && store->config.delete_after == CLIPSTORE_DELETE_RECEIPT) {
-        ask = true;
-        rc = next_clip(store, OUTBOX_TO_ASK, &clip, &slot);
-    }
-    if (rc != 1)
-        return rc ? (void)store_note(store, rc, "reading the outbox"), 0 : 0;
-    bool in_flight = slot->used && slot->in_flight;
-    *slot = (struct handed){ .used = true, .ask = ask, .in_flight = in_flight,
-                             .sealed = clip.sealed };
-    memcpy(slot->clip_id, clip.final.about.clip_id, CLIP_ID_BYTES);
-    fill_job(&clip, ask ? JOB_ASK : JOB_CLIP, ret_job);
-    fill_artifacts(store, &clip, ret_job);
-    return 1;
-}
-
-void clipstore_forget_jobs(struct clipstore *store)
-{
-    memset(store->handed, 0, sizeof store->handed);
-    store->cancel_count = 0;
-}
-
-/* ---- Outcomes ---- */
-
-/* A receipt deletes only if it names the very manifest-final that these rows give. */
-static bool is_own_receipt(struct clipstore *store, const struct outcome *outcome)
-{
-    struct outbox_clip clip;
-    struct wire_value value = { .kind = WIRE_FINAL };
-    uint8_t bytes[ENVELOPE_BYTES_MAX], digest[SHA256_BYTES];
-
-    if (outbox_find(store->outbox, outcome->clip_id, &clip) != 1 ||
-        clip.sealed != clip.final.about.segments)
-        return false;
-    value.final = clip.final;
-    int size = wire_encode(&value, bytes, sizeof bytes, NULL);
-    if (size < 0)
-        return false;
-    sha256_of(bytes, (size_t)size, digest);
-    return memcmp(digest, outcome->sha256, SHA256_BYTES) == 0;
-}
-
-static int deliver(struct clipstore *store, const struct outcome *outcome)
-{
-    if (!is_own_receipt(store, outcome))
-        return -EPERM;
-    int rc = outbox_set(store->outbox, outcome->clip_id, OUTBOX_RECEIPTED, "");
-    if (!rc)
-        rc = outbox_set(store->outbox, outcome->clip_id, OUTBOX_DELETABLE, "");
-    if (!rc)
-        store->sweep_due = true;
-    return rc;
-}
-
-static int acked(struct clipstore *store, const struct outcome *outcome)
-{
-    struct handed *handed = store_handed(store, outcome->clip_id);
-    int rc = outbox_set(store->outbox, outcome->clip_id, OUTBOX_ACKED, "");
-
-    if (store->config.delete_after == CLIPSTORE_DELETE_BROKER_ACK) {
-        if (!rc)
-            rc = outbox_set(store->outbox, outcome->clip_id, OUTBOX_DELETABLE, "");
-        if (handed)
-            handed->used = false;
-        store->sweep_due = true;
-    } else if (handed) {
-        handed->ask = true;
-        handed->in_flight = false;
-    }
-    return rc;
-}
-
-static enum wire_gone_reason gone_reason(enum outbox_state state)
-{
-    switch (state) {
-    case OUTBOX_RECEIPTED: case OUTBOX_DELETABLE: return WIRE_GONE_DELIVERED;
-    case OUTBOX_EVICTED: return WIRE_GONE_EVICTED;
-    case OUTBOX_ERASED: return WIRE_GONE_ERASED;
-    default: return WIRE_GONE_EXPIRED; /* also when the row itself is trimmed by now */
-    }
-}
-
-/* The sink asks for a clip that the uploader does not hold. What is still pending will be sent or
- * asked about in its turn; what is no more is said to be gone. */
-static int unknown(struct clipstore *store, const struct outcome *outcome)
-{
-    struct outbox_clip clip = { 0 };
-
-    int rc = outbox_find(store->outbox, outcome->clip_id, &clip);
-    if (rc < 0 || (rc == 1 && clip.state <= OUTBOX_ACKED) ||
-        (rc == 1 && clip.state == OUTBOX_PARKED))
-        return rc < 0 ? rc : 0;
-    if (store->gone_count >= CLIPSTORE_GONE_MAX)
-        return -ENOBUFS; /* the sink asks again */
-    struct gone_answer *gone = &store->gone[store->gone_count++];
-    *gone = (struct gone_answer){ .ask = outcome->ask, .reason = gone_reason(clip.state) };
-    memcpy(gone->clip_id, outcome->clip_id, CLIP_ID_BYTES);
-    (void)snprintf(gone->pseudonym, sizeof gone->pseudonym, "%s", outcome->pseudonym);
-    return 0;
-}
-
-static int park(struct clipstore *store, const struct outcome *outcome)
-{
-    return outbox_set(store->outbox, outcome->clip_id, OUTBOX_PARKED, outcome->reason);
-}
-
-static int apply(struct clipstore *store, const struct outcome *outcome)
-{
-    struct handed *handed = store_handed(store, outcome->clip_id);
-    int rc;
-
-    switch (outcome->kind) {
-    case OUTCOME_SENT:
-        if (handed)
-            handed->in_flight = true;
-        rc = outbox_set(store->outbox, outcome->clip_id, OUTBOX_SENT, "");
-        return rc == -EALREADY ? 0 : rc;
-    case OUTCOME_ACKED: return acked(store, outcome);
-    case OUTCOME_ASKED: return outbox_set_ask(store->outbox, outcome->clip_id, outcome->ask);
-    case OUTCOME_RECEIPTED:
-        if (handed)
-            handed->used = false;
-        return deliver(store, outcome);
-    case OUTCOME_PARKED:
-        if (handed)
-            handed->used = false;
-        return park(store, outcome);
-    case OUTCOME_RETRY:
-        if (handed)
-            handed->used = false;
-        return 0;
-    case OUTCOME_UNKNOWN: return unknown(store, outcome);
-    case OUTCOME_ARTIFACT: return outbox_artifact_sent(store->outbox, outcome->sha256);
-    case OUTCOME_OFFSET:
-        return outbox_set_offset(store->outbox, outcome->partition, outcome->offset);
-    default: return -EINVAL;
-    }
-}
-
-void clipstore_outcome(struct clipstore *store, const struct outcome *outcome, int64_t now_ns)
-{
-    if (store_begin(store) != 0) {
-        store->stats.outcomes_ignored++;
-        return;
-    }
-    int rc = apply(store, outcome);
-    if (rc == -EPERM || rc == -ENOENT || rc == -EALREADY || rc == -EINVAL || rc == -ENOBUFS)
-        store->stats.outcomes_ignored++;
-    else if (rc)
-        (void)store_note(store, rc, "an outcome");
-    store_dirty(store, now_ns);
-}
-
 /* ---- Turns ---- */
 
-static void reopen(struct clipstore *store)
+static void reopen(struct clipstore *store, int64_t now_ns)
 {
     struct err err = { 0 };
 
@@ -471,13 +313,22 @@ static void reopen(struct clipstore *store)
     detach(store);
     clipstore_forget_jobs(store);
     store->dirty = false;
-    int rc = attach(store, &err);
-    if (rc) {
-        detach(store);
-        (void)snprintf(store->stats.reason, sizeof store->stats.reason, "%.127s", err.text);
+    if (attach(store, &err)) {
+        stay_broken(store, &err, now_ns);
         return;
     }
-    store->broken = store->stats.degraded = false;
+    store->broken = false;
+    if (!store->stats.unread)
+        store->stats.degraded = false;
+}
+
+/* What a full disk keeps from closing is tried again later; the next start closes it at the latest. */
+static void close_lone(struct clipstore *store, int64_t now_ns)
+{
+    if (!store->lone_due || now_ns < store->lone_at_ns)
+        return;
+    store->lone_due = recover_lone(store) != 0;
+    store->lone_at_ns = store->lone_due ? now_ns + REOPEN_NS : 0;
 }
 
 int clipstore_flush(struct clipstore *store, int64_t now_ns)
@@ -489,12 +340,22 @@ int clipstore_flush(struct clipstore *store, int64_t now_ns)
     return rc ? store_note(store, rc, "trimming rows") : store_commit(store);
 }
 
+int clipstore_end(struct clipstore *store, int64_t now_ns)
+{
+    store->input_over = true;
+    store->lone_due = store->outbox != NULL;
+    store->lone_at_ns = 0;
+    close_lone(store, now_ns);
+    return clipstore_flush(store, now_ns);
+}
+
 int64_t clipstore_turn(struct clipstore *store, int64_t now_ns)
 {
-    if (store->broken || !store->outbox)
-        reopen(store);
+    if ((store->broken || !store->outbox) && now_ns >= store->reopen_at_ns)
+        reopen(store, now_ns);
     if (!store->outbox)
-        return now_ns + 10 * CLIPSTORE_COMMIT_NS;
+        return store->reopen_at_ns;
+    close_lone(store, now_ns);
     if (store->dirty && store->dirty_since_ns == 0)
         store->dirty_since_ns = now_ns;
     if (store->dirty && now_ns - store->dirty_since_ns >= CLIPSTORE_COMMIT_NS) {
@@ -505,7 +366,8 @@ int64_t clipstore_turn(struct clipstore *store, int64_t now_ns)
     }
     if (!db_in_transaction(store->db) && db_wal_bytes(store->db) >= WAL_CHECKPOINT_BYTES)
         (void)store_note(store, db_checkpoint(store->db), "checkpoint");
-    return store->dirty ? now_ns + CLIPSTORE_COMMIT_NS : NEVER_NS;
+    int64_t next_ns = store->dirty ? now_ns + CLIPSTORE_COMMIT_NS : NEVER_NS;
+    return store->lone_due && store->lone_at_ns < next_ns ? store->lone_at_ns : next_ns;
 }
 
 /* ---- By a person ---- */
@@ -542,11 +404,7 @@ int clipstore_drop(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES]
     int committed = store_commit(store);
     if (rc || committed)
         return rc ? rc : committed;
-    struct handed *handed = store_handed(store, clip_id);
-    if (handed)
-        handed->used = false;
-    if (handed && store->cancel_count < CLIPSTORE_EVICT_BATCH)
-        memcpy(store->cancels[store->cancel_count++], clip_id, CLIP_ID_BYTES);
+    store_cancel(store, clip_id);
     rc = outbox_find(store->outbox, clip_id, &clip);
     return rc == 1 ? store_unlink(store, &clip) : -EIO;
 }

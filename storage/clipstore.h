@@ -10,7 +10,12 @@
  *  2. A file goes only after the row that says why is durable.
  *  3. Files are the truth for bytes, rows for states: opening reconciles them, as often as it takes.
  * A disk that fails, fills or turns read-only costs the clips that are being written (counted by
- * reason) and sets `degraded`; the next write that works clears it. Owner: the store thread. */
+ * reason) and sets `degraded`; the next write that works clears it.
+ *
+ * A crash clip's segment 0 waits for segment 1 as long as its session runs; when that cannot come any
+ * more (refused, end of the input, another session) it is closed by an empty segment 1 that says
+ * `interrupted`. A recording that is played again has its session again: its torn segments are thrown
+ * away, the sealed ones stay, and the same bytes put again change nothing. Owner: the store thread. */
 #ifndef STORAGE_CLIPSTORE_H
 #define STORAGE_CLIPSTORE_H
 #include "storage/io.h"
@@ -30,6 +35,7 @@ struct clipstore_config {
     const char *dir;            /* exists, ours alone */
     struct io io;               /* io_system() */
     const char *db_vfs;         /* NULL */
+    uint8_t session_id[SESSION_ID_BYTES]; /* of the pieces that will be put */
     uint32_t chunk_bytes;       /* S: CHUNK_BYTES_MIN..MAX; fixed for a segment when it is sealed */
     int64_t quota_bytes;        /* of sealed and open segments; at least 65,536 */
     int64_t flash_bytes_per_day; /* written; 0: not limited */
@@ -41,7 +47,7 @@ struct clipstore_config {
 /* Why a clip that began is not sealed. */
 enum clipstore_fail {
     CLIPSTORE_FAIL_DISK,  /* write, sync, rename or commit failed */
-    CLIPSTORE_FAIL_QUOTA, /* all that could go is more important */
+    CLIPSTORE_FAIL_QUOTA, /* all that could go is more important, or its own segment 0 had to go */
     CLIPSTORE_FAIL_FLASH, /* the day's writes are used up */
     CLIPSTORE_FAIL_SIZE,  /* larger than SEGMENT_BYTES_MAX */
     CLIPSTORE_FAIL_ORDER, /* pieces out of order: counted, not asserted, since they cross threads */
@@ -52,7 +58,10 @@ const char *clipstore_fail_name(enum clipstore_fail fail);
 struct clipstore_stats {
     uint64_t segments_sealed, clips_failed[CLIPSTORE_FAIL_COUNT], clips_open;
     uint64_t adopted;     /* segments found without a row at opening */
-    uint64_t interrupted; /* torn segments cut and closed at opening */
+    uint64_t interrupted; /* torn or missing segments closed as `interrupted` */
+    uint64_t discarded;   /* torn segments thrown away at opening: the recording makes them again */
+    uint64_t repeated;    /* segments that were sealed already, put again with the same bytes */
+    uint64_t unread;      /* files that the disk did not give at opening: left for the next */
     uint64_t torn_removed; /* torn before their header was whole: nothing to keep */
     uint64_t quarantined; /* files whose bytes are not what their row says */
     uint64_t lost;        /* rows whose file was missing at opening */
@@ -67,8 +76,9 @@ struct clipstore_stats {
 
 struct clipstore;
 
-/* Opens, recovers and reconciles. Returns 0, or a negative errno with *err: the folder is not
- * usable at all. Idempotent: killed anywhere inside, the next open ends in the same state. */
+/* Opens, recovers and reconciles. Returns 0; or a negative errno with *err: the folder is not usable
+ * at all (permission, another process, a later version). A disk that fails (EIO, ENOSPC, EROFS) opens
+ * `degraded`, and turns try again every 10 s. Idempotent: killed anywhere inside, the next open ends in the same state. */
 int clipstore_open(const struct clipstore_config *config, int64_t now_ns, struct err *err,
                    struct clipstore **ret_store);
 void clipstore_close(struct clipstore *store); /* commits; open segments stay for recovery */
@@ -91,6 +101,9 @@ int clipstore_next_job(struct clipstore *store, struct job *ret_job);
 void clipstore_outcome(struct clipstore *store, const struct outcome *outcome, int64_t now_ns);
 /* The uploader was started anew and holds no job any more. */
 void clipstore_forget_jobs(struct clipstore *store);
+
+/* No more pieces come: closes what lacks its end, and commits. 0 or a negative errno. */
+int clipstore_end(struct clipstore *store, int64_t now_ns);
 
 /* Commits what waits and is due, removes what may go, checkpoints when idle, reopens a database
  * that broke. Returns when it wants to be called again, on the clock of now_ns. */

@@ -7,13 +7,15 @@
 #define OPEN_SEGMENTS (2 * CLIPS_OPEN_MAX) /* segment 0 may end while segment 1 begins */
 #define REFUSED_MAX 32                     /* clips whose later pieces are ignored */
 #define HANDED_MAX (CLIPSTORE_SEND_MAX + CLIPSTORE_ASK_MAX)
+#define REOPEN_NS (10 * CLIPSTORE_COMMIT_NS) /* between two tries of what a broken disk keeps from us */
 #define WAL_ROOM_BYTES 8192 /* a commit's share of the flash budget: about two pages */
 
 struct open_segment {
     bool used;
     uint8_t clip_id[CLIP_ID_BYTES];
     uint32_t segment;
-    int fd;
+    bool again; /* it is sealed already: the bytes are only compared */
+    int fd;     /* -1 when `again` */
     int64_t bytes;
     struct sha256 *sha;
     struct wire_about about;
@@ -49,13 +51,17 @@ struct clipstore {
     struct handed handed[HANDED_MAX];
     struct gone_answer gone[CLIPSTORE_GONE_MAX];
     uint32_t gone_count;
-    uint8_t cancels[CLIPSTORE_EVICT_BATCH][CLIP_ID_BYTES];
+    /* No job is handed out while one waits, and each frees its slot: they cannot outnumber the slots. */
+    uint8_t cancels[HANDED_MAX][CLIP_ID_BYTES];
     uint32_t cancel_count;
     int64_t used_bytes;      /* sealed and open files */
     int64_t flash_credit;    /* bytes that may be written */
     int64_t flash_at_ns;     /* credit is reckoned up to here */
     int64_t dirty_since_ns;  /* of the first later state that is not committed */
+    int64_t reopen_at_ns, lone_at_ns; /* not before */
     bool dirty, sweep_due, broken;
+    bool lone_due;   /* a clip may have lost its last segment: recover_lone */
+    bool input_over; /* clipstore_end was called */
     struct clipstore_stats stats;
 };
 
@@ -68,6 +74,16 @@ int store_commit(struct clipstore *store); /* what is open; notes breakage */
 /* Notes the outcome of disk work: sets and clears `degraded`. Returns rc. */
 int store_note(struct clipstore *store, int rc, const char *what);
 void store_dirty(struct clipstore *store, int64_t now_ns);
+/* The uploader is to forget the clip, when it holds it. */
+void store_cancel(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES]);
+/* The rows say that its files may go, or are gone. */
+bool store_is_over(enum outbox_state state);
+/* It belongs to the session whose pieces come now: what it lacks may still come. */
+bool store_is_ours(const struct clipstore *store, const struct wire_about *about);
+/* A segment of it is open. */
+bool store_is_open(const struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES]);
+/* Errors of the disk, that another try may not meet. */
+bool store_is_disk(int rc);
 struct handed *store_handed(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES]);
 /* Unlinks the files of a clip whose row already says why, and notes that. */
 int store_unlink(struct clipstore *store, const struct outbox_clip *clip);
@@ -78,6 +94,8 @@ int store_sync_dir(struct clipstore *store, const char *dir);
 /* Makes room for `bytes` of a clip of that priority: 0, -ENOSPC (all that could go is more
  * important or in flight) or an error of the disk. */
 int quota_room(struct clipstore *store, int64_t bytes, uint8_t priority);
+/* Frees at least `bytes` where it can, whatever the quota says: how many clips went, or an error. */
+int quota_evict(struct clipstore *store, int64_t bytes, uint8_t priority, const char *reason);
 int quota_admit(struct clipstore *store, uint8_t priority, int64_t now_ns); /* 0, -EDQUOT: flash */
 void quota_written(struct clipstore *store, int64_t bytes);
 int quota_sweep(struct clipstore *store); /* unlinks what is deletable */
@@ -90,7 +108,41 @@ uint8_t seal_artifacts(const struct clip_header *header, const struct clip_manif
                        uint8_t ret_artifacts[JOB_ARTIFACTS_MAX][SHA256_BYTES]);
 void seal_abandon_all(struct clipstore *store, enum clipstore_fail why);
 
+/* Pieces of that clip are ignored: it was given up. */
+bool seal_is_refused(const struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES]);
+
+/* ---- clipstore_torn.c ---- */
+/* What reading a whole segment file tells. */
+struct examined {
+    bool has_header, complete;
+    uint64_t size, good_bytes;
+    struct wire_about about;
+    uint32_t segment;
+    uint8_t artifact_count;
+    uint8_t artifacts[JOB_ARTIFACTS_MAX][SHA256_BYTES];
+    uint8_t sha256[SHA256_BYTES]; /* of all bytes */
+    struct clip_manifest closing; /* how an interrupted segment is closed; views of the reader */
+};
+/* The reader stays open where one is returned: found->closing looks into it. */
+int torn_examine(struct clipstore *store, int fd, struct clip_reader **ret_reader,
+                 struct examined *found);
+enum torn_policy {
+    TORN_CLOSE,  /* cut at the last good record, closed `interrupted` */
+    TORN_DISCARD /* removed where the session that runs makes the segment again, else closed */
+};
+/* ID-N.open -> ID-N.rlc; or nothing: not even its header is whole, or discarded. */
+int torn_finish(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES], unsigned segment,
+                enum torn_policy policy);
+
+/* ---- clipstore_lone.c ---- */
+/* Writes ID-1.open: the header of segment 0 and no groups. -EBADMSG: segment 0 has no header. */
+int lone_write(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES]);
+/* Segment 0 is sealed and the rest will not come any more. */
+bool lone_is_over(const struct clipstore *store, const struct outbox_clip *clip);
+
 /* ---- clipstore_recover.c ---- */
 int recover(struct clipstore *store, struct err *err);
+/* Closes the crash clips that are over without their last segment. */
+int recover_lone(struct clipstore *store);
 
 #endif

@@ -55,22 +55,14 @@ static int64_t bytes_of(const struct outbox_clip *clip)
     return bytes;
 }
 
-/* Its next segment is open: without segment 0 that one would be sealed for nothing. */
-static bool is_being_written(const struct clipstore *store, const uint8_t *clip_id)
-{
-    for (unsigned i = 0; i < OPEN_SEGMENTS; i++)
-        if (store->segments[i].used && !memcmp(store->segments[i].clip_id, clip_id, CLIP_ID_BYTES))
-            return true;
-    return false;
-}
-
 static bool may_evict(struct clipstore *store, const struct outbox_clip *clip, uint8_t priority)
 {
     struct handed *handed = store_handed(store, clip->final.about.clip_id);
 
     if (handed && handed->in_flight)
         return false;
-    if (is_being_written(store, clip->final.about.clip_id))
+    /* Its next segment is open: without segment 0 that one would be sealed for nothing. */
+    if (store_is_open(store, clip->final.about.clip_id))
         return false;
     if (clip->state == OUTBOX_DELETABLE || clip->state == OUTBOX_RECEIPTED ||
         clip->state == OUTBOX_ACKED)
@@ -79,7 +71,7 @@ static bool may_evict(struct clipstore *store, const struct outbox_clip *clip, u
 }
 
 /* The row of one victim; a delivered one needs no reason, its row says deletable already. */
-static int mark(struct clipstore *store, const struct outbox_clip *clip)
+static int mark(struct clipstore *store, const struct outbox_clip *clip, const char *reason)
 {
     const uint8_t *clip_id = clip->final.about.clip_id;
 
@@ -87,22 +79,17 @@ static int mark(struct clipstore *store, const struct outbox_clip *clip)
         return 0;
     if (clip->state == OUTBOX_RECEIPTED)
         return outbox_set(store->outbox, clip_id, OUTBOX_DELETABLE, "");
-    int rc = outbox_set(store->outbox, clip_id, OUTBOX_EVICTED, "quota of bytes");
+    int rc = outbox_set(store->outbox, clip_id, OUTBOX_EVICTED, reason);
     if (rc)
         return rc;
     store->stats.evicted_now++;
     store->stats.evicted_bytes += (uint64_t)bytes_of(clip);
-    struct handed *handed = store_handed(store, clip_id);
-    if (handed) {
-        handed->used = false;
-        if (store->cancel_count < CLIPSTORE_EVICT_BATCH)
-            memcpy(store->cancels[store->cancel_count++], clip_id, CLIP_ID_BYTES);
-    }
+    store_cancel(store, clip_id);
     return 0;
 }
 
-/* Marks up to a batch of victims that free `bytes`, commits, then unlinks. Returns how many. */
-static int evict(struct clipstore *store, int64_t bytes, uint8_t priority)
+/* Marks up to a batch of victims, commits, then unlinks. */
+int quota_evict(struct clipstore *store, int64_t bytes, uint8_t priority, const char *reason)
 {
     struct outbox_clip victims[CLIPSTORE_EVICT_BATCH];
     struct outbox_cursor cursor = { 0 };
@@ -117,7 +104,7 @@ static int evict(struct clipstore *store, int64_t bytes, uint8_t priority)
         if (!may_evict(store, &victims[count], priority))
             continue;
         bytes -= bytes_of(&victims[count]);
-        rc = mark(store, &victims[count]);
+        rc = mark(store, &victims[count], reason);
         count += !rc;
     }
     if (rc < 0) {
@@ -135,7 +122,8 @@ int quota_room(struct clipstore *store, int64_t bytes, uint8_t priority)
     while (store->used_bytes + bytes > store->config.quota_bytes) {
         if (!store->outbox)
             return -EIO;
-        int count = evict(store, store->used_bytes + bytes - store->config.quota_bytes, priority);
+        int count = quota_evict(store, store->used_bytes + bytes - store->config.quota_bytes,
+                                priority, "quota of bytes");
         if (count <= 0)
             return count ? count : -ENOSPC;
     }

@@ -1,209 +1,13 @@
-/* Opening after any death: files and rows are brought together, torn segments are cut and closed.
- * Every step may be repeated; nothing is removed that a row does not allow to go. */
+/* Opening after any death: files and rows are brought together, torn segments are cut and closed, or
+ * thrown away where the recording that runs makes them again. Every step may be repeated; nothing is
+ * removed that a row does not allow to go. A file that the disk does not give is left for the next
+ * opening: it costs that clip, not the daemon. */
 #include "storage/clipstore_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define READ_BYTES 65536
-#define MANIFEST_ROOM 1048576
-
-/* What reading a whole segment file tells. */
-struct examined {
-    bool has_header, complete;
-    uint64_t size, good_bytes;
-    struct wire_about about;
-    uint32_t segment;
-    uint8_t artifact_count;
-    uint8_t artifacts[JOB_ARTIFACTS_MAX][SHA256_BYTES];
-    uint8_t sha256[SHA256_BYTES]; /* of all bytes */
-    struct clip_manifest closing; /* how an interrupted segment is closed; views of `reader` */
-};
-
-static void count_group(struct examined *found, const struct clip_item *item)
-{
-    struct clip_manifest *m = &found->closing;
-    struct rowbuf_info info;
-
-    rowbuf_info(item->rows, &info);
-    if (m->frames == 0 || item->group.first_step < m->first_step)
-        m->first_step = item->group.first_step;
-    if (item->group.last_step > m->last_step)
-        m->last_step = item->group.last_step;
-    int64_t end_ns = item->group.stamp_max_ns + item->group.offset_ns;
-    if (m->frames == 0 || end_ns > m->end_ns) {
-        m->end_ns = end_ns;
-        m->end_offset_ns = item->group.offset_ns;
-    }
-    m->frames += item->group.rows;
-    m->row_bytes += info.row_bytes;
-    m->groups++;
-    for (unsigned i = 0; i < SOURCES_MAX; i++)
-        m->completeness.sources[i].stored += info.source_rows[i];
-}
-
-static void take_header(struct examined *found, const struct clip_header *header)
-{
-    found->has_header = true;
-    found->segment = header->segment;
-    seal_describe(header, NULL, &found->about);
-    found->artifact_count = seal_artifacts(header, NULL, found->artifacts);
-    struct clip_manifest *m = &found->closing;
-    memcpy(m->clip_id, header->clip_id, CLIP_ID_BYTES);
-    m->segment = header->segment;
-    m->last_segment = header->segment + 1 == header->segments;
-    m->start_ns = m->end_ns = header->start_ns;
-    m->start_offset_ns = m->end_offset_ns = header->offset_ns;
-    m->end = CLIP_END_INTERRUPTED;
-    m->end_detail = "closed at the next start";
-    m->completeness.clock_quality = "interrupted";
-    m->clock = header->clock;
-    memcpy(m->pack_sha256, header->pack_sha256, SHA256_BYTES);
-    memcpy(m->shaping_sha256, header->shaping_sha256, SHA256_BYTES);
-    m->dbcs = header->dbcs; /* owned by the reader, like the strings of the clock */
-    m->dbc_count = header->dbc_count;
-}
-
-/* Records that are whole; stops at the first that is not. Only the first segment of a file counts:
- * a second one in it is not ours. */
-static void take_items(struct examined *found, struct clip_reader *reader)
-{
-    struct clip_item item;
-
-    while (!found->complete && clip_reader_next(reader, &item, NULL) == 1) {
-        if (item.kind == CLIP_ITEM_HEADER)
-            take_header(found, item.header);
-        else if (item.kind == CLIP_ITEM_GROUP)
-            count_group(found, &item);
-        else if (item.kind == CLIP_ITEM_MANIFEST) {
-            seal_describe(item.header, item.manifest, &found->about);
-            found->artifact_count = seal_artifacts(item.header, item.manifest, found->artifacts);
-            found->complete = true;
-        }
-    }
-}
-
-static int read_through(struct clipstore *store, int fd, struct clip_reader *reader,
-                        struct examined *found)
-{
-    const struct io *io = &store->config.io;
-    struct sha256 *sha = sha256_open();
-    uint8_t *buffer = malloc(READ_BYTES);
-    int64_t got = -ENOMEM;
-
-    while (sha && buffer && (got = io->ops->read(io->context, fd, buffer, READ_BYTES,
-                                                 found->size)) > 0) {
-        size_t done = 0;
-        sha256_put(sha, buffer, (size_t)got);
-        found->size += (uint64_t)got;
-        while (!found->complete && done < (size_t)got) {
-            int64_t n = clip_reader_put(reader, buffer + done, (size_t)got - done);
-            take_items(found, reader);
-            if (n <= 0)
-                break; /* broken: the rest is only hashed */
-            done += (size_t)n;
-        }
-    }
-    if (sha)
-        sha256_take(sha, found->sha256);
-    sha256_close(sha);
-    free(buffer);
-    return (int)(got < 0 ? got : 0);
-}
-
-/* The reader stays open: found->closing looks into it. */
-static int examine(struct clipstore *store, int fd, struct clip_reader **ret_reader,
-                   struct examined *found)
-{
-    const struct clip_reader_config config = { .name = "segment" };
-    struct clip_reader_stats stats;
-    struct clip_reader *reader = clip_reader_open(&config);
-
-    if (!reader)
-        return -ENOMEM;
-    memset(found, 0, sizeof *found);
-    int rc = read_through(store, fd, reader, found);
-    clip_reader_stats(reader, &stats);
-    found->good_bytes = stats.good_bytes;
-    *ret_reader = reader;
-    return rc;
-}
-
-static int hash_body(struct clipstore *store, int fd, uint64_t size, uint8_t digest[SHA256_BYTES])
-{
-    const struct io *io = &store->config.io;
-    struct sha256 *sha = sha256_open();
-    uint8_t *buffer = malloc(READ_BYTES);
-    uint64_t done = 0;
-
-    while (sha && buffer && done < size) {
-        size_t want = size - done < READ_BYTES ? (size_t)(size - done) : READ_BYTES;
-        if (io->ops->read(io->context, fd, buffer, want, done) != (int64_t)want)
-            break;
-        sha256_put(sha, buffer, want);
-        done += want;
-    }
-    if (sha)
-        sha256_take(sha, digest);
-    sha256_close(sha);
-    free(buffer);
-    return done == size ? 0 : -EIO;
-}
-
-/* Cuts at the last good record and closes with a manifest that says so. */
-static int close_torn(struct clipstore *store, int fd, struct examined *found)
-{
-    const struct io *io = &store->config.io;
-    struct clip_manifest *m = &found->closing;
-    uint8_t *record = malloc(MANIFEST_ROOM);
-
-    if (!record)
-        return -ENOMEM;
-    m->body_bytes = found->good_bytes;
-    int rc = hash_body(store, fd, found->good_bytes, m->body_sha256);
-    int64_t size = clip_manifest_encode(m, record, MANIFEST_ROOM);
-    if (!rc && size < 0)
-        rc = (int)size;
-    if (!rc)
-        rc = io->ops->truncate(io->context, fd, found->good_bytes);
-    if (!rc)
-        rc = io->ops->write(io->context, fd, record, (size_t)size);
-    free(record);
-    if (!rc)
-        store->stats.interrupted++;
-    return rc;
-}
-
-/* ID-N.open -> ID-N.rlc, or nothing when not even its header is whole. */
-static int finish_open(struct clipstore *store, const char *from, const char *to)
-{
-    const struct io *io = &store->config.io;
-    struct clip_reader *reader = NULL;
-    struct examined found;
-
-    int fd = io->ops->open(io->context, from);
-    if (fd < 0)
-        return fd;
-    int rc = examine(store, fd, &reader, &found);
-    if (!rc && found.has_header) {
-        rc = found.complete ? io->ops->truncate(io->context, fd, found.good_bytes)
-                            : close_torn(store, fd, &found);
-        if (!rc)
-            rc = store_sync(store, fd);
-    }
-    io->ops->close(io->context, fd);
-    clip_reader_close(reader);
-    if (rc)
-        return rc;
-    if (!found.has_header) {
-        store->stats.torn_removed++;
-        return io->ops->unlink(io->context, from);
-    }
-    rc = io->ops->rename(io->context, from, to);
-    return rc ? rc : store_sync_dir(store, store->clips_dir);
-}
 
 /* ---- Names ---- */
 
@@ -275,7 +79,7 @@ static int add_orphan(struct clipstore *store, struct orphans *orphans, const st
     struct clip_reader *reader = NULL;
     struct examined found;
 
-    int rc = examine(store, fd, &reader, &found);
+    int rc = torn_examine(store, fd, &reader, &found);
     clip_reader_close(reader);
     if (rc)
         return rc;
@@ -309,21 +113,19 @@ static int adopt_orphans(struct clipstore *store, struct orphans *orphans)
         rc = outbox_add(store->outbox, &orphan->about, orphan->named.segment, &orphan->segment,
                         (const uint8_t(*)[SHA256_BYTES])orphan->artifacts,
                         orphan->artifact_count);
-        if (rc == -EINVAL || rc == -EEXIST) { /* a segment 1 without its segment 0 */
+        if (rc == -EINVAL && store->stats.unread)
+            rc = 0; /* its segment 0 may be what could not be read: both wait for the next opening */
+        else if (rc == -EINVAL || rc == -EEXIST) /* a segment 1 without its segment 0 */
             rc = quarantine_file(store, &orphan->named);
-            continue;
+        else if (!rc) {
+            store->stats.adopted++;
+            store->used_bytes += orphan->segment.bytes;
         }
-        store->stats.adopted += !rc;
     }
     return rc;
 }
 
 /* ---- One file against its row ---- */
-
-static bool is_over(enum outbox_state state)
-{
-    return state == OUTBOX_DELETABLE || state >= OUTBOX_EVICTED;
-}
 
 static int check_file(struct clipstore *store, struct orphans *orphans, const struct named *named)
 {
@@ -335,7 +137,7 @@ static int check_file(struct clipstore *store, struct orphans *orphans, const st
     int rc = outbox_find(store->outbox, named->clip_id, &clip);
     if (rc < 0)
         return rc;
-    if (rc == 1 && is_over(clip.state) && !clip.on_disk)
+    if (rc == 1 && store_is_over(clip.state) && !clip.on_disk)
         return io->ops->unlink(io->context, path); /* the unlink was lost with the power */
     int fd = io->ops->open(io->context, path);
     if (fd < 0)
@@ -356,7 +158,6 @@ static int check_file(struct clipstore *store, struct orphans *orphans, const st
 
 static int visit(struct clipstore *store, struct orphans *orphans, const char *name)
 {
-    char from[IO_PATH_MAX], to[IO_PATH_MAX];
     struct named named;
 
     if (!parse_name(name, &named)) {
@@ -371,10 +172,18 @@ static int visit(struct clipstore *store, struct orphans *orphans, const char *n
         store->stats.foreign++;
         return 0;
     }
-    store_path(store, named.clip_id, named.segment, ".open", from);
-    store_path(store, named.clip_id, named.segment, ".rlc", to);
-    int rc = finish_open(store, from, to);
+    int rc = torn_finish(store, named.clip_id, named.segment, TORN_DISCARD);
     return rc ? rc : check_file(store, orphans, &named);
+}
+
+/* What a disk error at one clip costs: that clip, until the next opening. A database that failed has
+ * lost the transaction, and nothing goes on without it. */
+static int leave(struct clipstore *store, int rc)
+{
+    if (!store_is_disk(rc) || !db_in_transaction(store->db))
+        return rc;
+    store->stats.unread++;
+    return 0;
 }
 
 static int visit_files(struct clipstore *store, struct orphans *orphans)
@@ -386,14 +195,15 @@ static int visit_files(struct clipstore *store, struct orphans *orphans)
         return rc;
     store->stats.foreign += names.foreign;
     for (uint32_t i = 0; !rc && i < names.count; i++)
-        rc = visit(store, orphans, names.names[i]);
+        rc = leave(store, visit(store, orphans, names.names[i]));
     io_names_deinit(&names);
     return rc;
 }
 
 /* ---- Rows without files, and lone pre-rolls ---- */
 
-static bool has_files(struct clipstore *store, const struct outbox_clip *clip)
+/* 1: all are there; 0: one is missing; or an error of the disk. */
+static int has_files(struct clipstore *store, const struct outbox_clip *clip)
 {
     const struct io *io = &store->config.io;
     char path[IO_PATH_MAX];
@@ -402,93 +212,28 @@ static bool has_files(struct clipstore *store, const struct outbox_clip *clip)
         store_path(store, clip->final.about.clip_id, i, ".rlc", path);
         int fd = io->ops->open(io->context, path);
         if (fd < 0)
-            return false;
+            return store_is_disk(fd) ? fd : 0;
         io->ops->close(io->context, fd);
     }
-    return true;
-}
-
-/* Writes ID-1.open with the header of segment 0; finish_open then closes it as interrupted. */
-static int write_empty_segment(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES],
-                               const struct clip_header *header)
-{
-    const struct io *io = &store->config.io;
-    struct clip_header second = *header;
-    char path[IO_PATH_MAX];
-
-    second.segment = 1;
-    int64_t size = clip_header_encode(&second, NULL, 0);
-    int64_t seed = clip_seed_encode(NULL, 0, NULL, 0);
-    if (size < 0 || seed < 0)
-        return (int)(size < 0 ? size : seed);
-    uint8_t *bytes = malloc((size_t)(size + seed));
-    if (!bytes)
-        return -ENOMEM;
-    (void)clip_header_encode(&second, bytes, (size_t)size);
-    (void)clip_seed_encode(NULL, 0, bytes + size, (size_t)seed);
-    store_path(store, clip_id, 1, ".open", path);
-    int fd = io->ops->create(io->context, path);
-    int rc = fd < 0 ? fd : io->ops->write(io->context, fd, bytes, (size_t)(size + seed));
-    if (fd >= 0)
-        io->ops->close(io->context, fd);
-    free(bytes);
-    return rc;
-}
-
-static int read_header(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES],
-                       struct clip_reader *reader, const struct clip_header **ret_header)
-{
-    const struct io *io = &store->config.io;
-    char path[IO_PATH_MAX];
-    struct clip_item item;
-    uint64_t at = 0;
-    int rc = 0;
-
-    store_path(store, clip_id, 0, ".rlc", path);
-    uint8_t *buffer = malloc(READ_BYTES);
-    int fd = io->ops->open(io->context, path);
-    while (buffer && fd >= 0 && rc == 0) {
-        int64_t got = io->ops->read(io->context, fd, buffer, READ_BYTES, at);
-        int64_t taken = got > 0 ? clip_reader_put(reader, buffer, (size_t)got) : -1;
-        if (taken <= 0)
-            break;
-        at += (uint64_t)taken; /* it takes no more than a record needs */
-        rc = clip_reader_next(reader, &item, NULL);
-    }
-    if (fd >= 0)
-        io->ops->close(io->context, fd);
-    free(buffer);
-    if (rc != 1 || item.kind != CLIP_ITEM_HEADER)
-        return -EBADMSG;
-    *ret_header = item.header;
-    return 0;
+    return 1;
 }
 
 static int finish_lone(struct clipstore *store, struct orphans *orphans,
                        const struct outbox_clip *clip)
 {
-    const struct clip_reader_config config = { .name = "segment", .heads_only = true };
-    const struct clip_header *header = NULL;
-    struct named named = { .segment = 1, .extension = ".open" };
-    char name[IO_NAME_MAX];
+    struct named named = { .segment = 1, .extension = ".rlc" };
 
-    struct clip_reader *reader = clip_reader_open(&config);
-    if (!reader)
-        return -ENOMEM;
     memcpy(named.clip_id, clip->final.about.clip_id, CLIP_ID_BYTES);
-    int rc = read_header(store, named.clip_id, reader, &header);
-    if (!rc)
-        rc = write_empty_segment(store, named.clip_id, header);
-    clip_reader_close(reader);
+    int rc = lone_write(store, named.clip_id);
+    if (rc == -EEXIST) /* an earlier try, or a torn one that could not be removed */
+        rc = 0;
     if (rc == -EBADMSG) { /* not even a header: nothing to go on with */
         rc = outbox_set(store->outbox, named.clip_id, OUTBOX_PARKED, "segment 0 is damaged");
         return rc == -EALREADY || rc == -EPERM ? 0 : rc;
     }
-    if (rc)
-        return rc;
-    hex_from(named.clip_id, CLIP_ID_BYTES, name);
-    (void)snprintf(name + CLIP_ID_HEX - 1, sizeof name - CLIP_ID_HEX, "-1.open");
-    return visit(store, orphans, name);
+    if (!rc)
+        rc = torn_finish(store, named.clip_id, named.segment, TORN_CLOSE);
+    return rc ? rc : check_file(store, orphans, &named);
 }
 
 static int check_row(struct clipstore *store, struct orphans *orphans,
@@ -496,11 +241,14 @@ static int check_row(struct clipstore *store, struct orphans *orphans,
 {
     const struct wire_about *about = &clip->final.about;
 
-    if (is_over(clip->state))
+    if (store_is_over(clip->state))
         return store->config.keep_delivered && clip->state == OUTBOX_DELETABLE
                    ? 0
                    : store_unlink(store, clip);
-    if (!has_files(store, clip)) {
+    int there = has_files(store, clip);
+    if (there < 0)
+        return there;
+    if (!there) {
         if (clip->state == OUTBOX_PARKED) /* its bytes are in quarantine */
             return outbox_set_gone(store->outbox, about->clip_id);
         store->stats.lost++;
@@ -510,9 +258,7 @@ static int check_row(struct clipstore *store, struct orphans *orphans,
                                   "lost: a segment file is missing");
         return rc ? rc : outbox_set_gone(store->outbox, about->clip_id);
     }
-    if (clip->sealed < about->segments)
-        return finish_lone(store, orphans, clip);
-    return 0;
+    return lone_is_over(store, clip) ? finish_lone(store, orphans, clip) : 0;
 }
 
 static int check_rows(struct clipstore *store, struct orphans *orphans)
@@ -522,7 +268,7 @@ static int check_rows(struct clipstore *store, struct orphans *orphans)
     int rc;
 
     while ((rc = outbox_next(store->outbox, OUTBOX_ON_DISK, &cursor, &clip)) == 1) {
-        rc = check_row(store, orphans, &clip);
+        rc = leave(store, check_row(store, orphans, &clip));
         if (rc)
             return rc;
     }
@@ -542,14 +288,12 @@ static int count_bytes(struct clipstore *store)
     return rc;
 }
 
-/* Orphans twice: finishing a lone pre-roll makes a new one. All rows in one commit. */
-int recover(struct clipstore *store, struct err *err)
+/* Orphans twice: finishing a lone pre-roll makes a new one. */
+static int bring_together(struct clipstore *store)
 {
     struct orphans orphans = { 0 };
 
-    int rc = store_begin(store);
-    if (!rc)
-        rc = visit_files(store, &orphans);
+    int rc = visit_files(store, &orphans);
     if (!rc)
         rc = adopt_orphans(store, &orphans);
     orphans.count = 0;
@@ -558,15 +302,54 @@ int recover(struct clipstore *store, struct err *err)
     if (!rc)
         rc = adopt_orphans(store, &orphans);
     free(orphans.items);
+    return rc ? rc : count_bytes(store);
+}
+
+/* All rows in one commit. What a try that failed had counted is counted by the next. */
+int recover(struct clipstore *store, struct err *err)
+{
+    const struct clipstore_stats before = store->stats;
+
+    store->stats.unread = 0;
+    int rc = store_begin(store);
     if (!rc)
-        rc = count_bytes(store);
+        rc = bring_together(store);
     if (rc) {
         db_rollback(store->db);
+        store->stats = before;
         return err_at(err, rc, store->clips_dir, 0, 0, "cannot recover the clip store: %s",
                       strerror(-rc));
     }
+    uint64_t unread = store->stats.unread;
     rc = store_commit(store);
-    return rc ? err_at(err, rc, store->db_path, 0, 0, "cannot commit the recovery: %s",
-                       db_reason(store->db))
-              : 0;
+    if (rc) {
+        store->stats = before;
+        return err_at(err, rc, store->db_path, 0, 0, "cannot commit the recovery: %s",
+                      db_reason(store->db));
+    }
+    if (unread)
+        (void)store_note(store, -EIO, "reading clips at the start");
+    return 0;
+}
+
+int recover_lone(struct clipstore *store)
+{
+    struct orphans orphans = { 0 };
+    struct outbox_cursor cursor = { 0 };
+    struct outbox_clip clip;
+
+    int rc = store_begin(store);
+    while (!rc && (rc = outbox_next(store->outbox, OUTBOX_ON_DISK, &cursor, &clip)) == 1)
+        rc = lone_is_over(store, &clip) && !store_is_over(clip.state)
+                 ? finish_lone(store, &orphans, &clip)
+                 : 0;
+    if (!rc)
+        rc = adopt_orphans(store, &orphans);
+    free(orphans.items);
+    if (rc) {
+        if (store->db)
+            db_rollback(store->db);
+        return store_note(store, rc, "closing a clip without its end");
+    }
+    return store_commit(store);
 }

@@ -116,12 +116,14 @@ static void abandon(struct clipstore *store, struct open_segment *open)
     char path[IO_PATH_MAX];
 
     store_path(store, open->clip_id, open->segment, ".open", path);
-    store->used_bytes -= open->bytes;
+    bool again = open->again;
+    store->used_bytes -= again ? 0 : open->bytes;
     forget(store, open);
-    (void)store->config.io.ops->unlink(store->config.io.context, path); /* recovery tries again */
+    if (!again)
+        (void)store->config.io.ops->unlink(store->config.io.context, path); /* recovery tries again */
 }
 
-static bool is_refused(const struct clipstore *store, const uint8_t *clip_id)
+bool seal_is_refused(const struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES])
 {
     for (unsigned i = 0; i < REFUSED_MAX; i++)
         if (!memcmp(store->refused[i], clip_id, CLIP_ID_BYTES))
@@ -129,7 +131,8 @@ static bool is_refused(const struct clipstore *store, const uint8_t *clip_id)
     return false;
 }
 
-static void refuse(struct clipstore *store, const uint8_t *clip_id, enum clipstore_fail why)
+/* The clip ends here: its later pieces are ignored, and what is sealed of it is closed in a turn. */
+static void give_up(struct clipstore *store, const uint8_t *clip_id)
 {
     for (unsigned i = 0; i < OPEN_SEGMENTS; i++) {
         struct open_segment *open = &store->segments[i];
@@ -137,6 +140,12 @@ static void refuse(struct clipstore *store, const uint8_t *clip_id, enum clipsto
             abandon(store, open);
     }
     memcpy(store->refused[store->refused_next++ % REFUSED_MAX], clip_id, CLIP_ID_BYTES);
+    store->lone_due = true;
+}
+
+static void refuse(struct clipstore *store, const uint8_t *clip_id, enum clipstore_fail why)
+{
+    give_up(store, clip_id);
     store->stats.clips_failed[why]++;
 }
 
@@ -149,19 +158,38 @@ void seal_abandon_all(struct clipstore *store, enum clipstore_fail why)
 
 /* ---- Pieces ---- */
 
+/* A disk that is full before the quota is gives the place of what is less important, too. */
+static int write_making_room(struct clipstore *store, struct open_segment *open, const void *bytes,
+                             size_t size)
+{
+    const struct io *io = &store->config.io;
+    int rc;
+
+    while ((rc = io->ops->write(io->context, open->fd, bytes, size)) == -ENOSPC)
+        if (io->ops->truncate(io->context, open->fd, (uint64_t)open->bytes) != 0 || /* half a piece */
+            quota_evict(store, (int64_t)size, open->about.priority, "the disk is full") <= 0)
+            break;
+    return store_note(store, rc, "write of a segment");
+}
+
 static int append(struct clipstore *store, struct open_segment *open, const void *bytes,
                   size_t size, enum clipstore_fail *why)
 {
     *why = CLIPSTORE_FAIL_SIZE;
     if (open->bytes + (int64_t)size > SEGMENT_BYTES_MAX)
         return -EFBIG;
+    if (open->again) {
+        sha256_put(open->sha, bytes, size);
+        open->bytes += (int64_t)size;
+        return 0;
+    }
     int rc = quota_room(store, (int64_t)size, open->about.priority);
     *why = rc == -ENOSPC ? CLIPSTORE_FAIL_QUOTA : CLIPSTORE_FAIL_DISK;
     if (rc)
         return rc;
-    rc = store->config.io.ops->write(store->config.io.context, open->fd, bytes, size);
+    rc = write_making_room(store, open, bytes, size);
     if (rc)
-        return store_note(store, rc, "write of a segment");
+        return rc;
     sha256_put(open->sha, bytes, size);
     open->bytes += (int64_t)size;
     store->used_bytes += (int64_t)size;
@@ -169,7 +197,8 @@ static int append(struct clipstore *store, struct open_segment *open, const void
     return 0;
 }
 
-static int check_begin(struct clipstore *store, const struct recorder_piece *piece,
+/* *ret_again: it is sealed, and this session makes it again. */
+static int check_begin(struct clipstore *store, const struct recorder_piece *piece, bool *ret_again,
                        enum clipstore_fail *why)
 {
     struct outbox_clip clip;
@@ -185,7 +214,11 @@ static int check_begin(struct clipstore *store, const struct recorder_piece *pie
     if (rc < 0)
         return store_note(store, rc, "reading the outbox");
     *why = CLIPSTORE_FAIL_ORDER; /* a sealed file must never be written over */
-    return rc == 1 && piece->segment < clip.sealed ? -EEXIST : 0;
+    *ret_again = rc == 1 && piece->segment < clip.sealed;
+    if (*ret_again)
+        return store_is_ours(store, &clip.final.about) ? 0 : -EEXIST;
+    *why = CLIPSTORE_FAIL_QUOTA; /* its beginning went meanwhile: the rest alone is worth nothing */
+    return rc == 1 && store_is_over(clip.state) ? -ECANCELED : 0;
 }
 
 /* A piece's bytes begin with the header record, which says its own length. */
@@ -198,16 +231,29 @@ static int copy_header(const struct recorder_piece *piece, struct clip_header *r
                               : clip_header_decode(piece->bytes, size, ret_header, NULL);
 }
 
+static int create(struct clipstore *store, const struct recorder_piece *piece)
+{
+    const struct io *io = &store->config.io;
+    char path[IO_PATH_MAX];
+    int fd;
+
+    store_path(store, piece->clip_id, piece->segment, ".open", path);
+    while ((fd = io->ops->create(io->context, path)) == -ENOSPC)
+        if (quota_evict(store, 1, piece->header->priority, "the disk is full") <= 0)
+            break;
+    return fd < 0 ? store_note(store, fd, "making a segment") : fd;
+}
+
 static int begin(struct clipstore *store, const struct recorder_piece *piece, int64_t now_ns,
                  enum clipstore_fail *why)
 {
-    char path[IO_PATH_MAX];
+    bool again = false;
 
-    int rc = check_begin(store, piece, why);
+    int rc = check_begin(store, piece, &again, why);
     if (rc)
         return rc;
     *why = CLIPSTORE_FAIL_FLASH;
-    rc = quota_admit(store, piece->header->priority, now_ns);
+    rc = again ? 0 : quota_admit(store, piece->header->priority, now_ns);
     if (rc)
         return rc;
     *why = CLIPSTORE_FAIL_ORDER;
@@ -215,12 +261,12 @@ static int begin(struct clipstore *store, const struct recorder_piece *piece, in
     if (!open)
         return -ENOBUFS;
     *why = CLIPSTORE_FAIL_DISK;
-    store_path(store, piece->clip_id, piece->segment, ".open", path);
-    int fd = store->config.io.ops->create(store->config.io.context, path);
-    if (fd < 0)
-        return store_note(store, fd, "making a segment");
+    int fd = again ? -1 : create(store, piece);
+    if (fd < 0 && !again)
+        return fd;
     struct sha256 *sha = sha256_open();
-    *open = (struct open_segment){ .used = true, .fd = fd, .sha = sha, .segment = piece->segment };
+    *open = (struct open_segment){ .used = true, .fd = fd, .sha = sha, .segment = piece->segment,
+                                   .again = again };
     memcpy(open->clip_id, piece->clip_id, CLIP_ID_BYTES);
     if (!sha)
         return -ENOMEM;
@@ -272,6 +318,26 @@ static int name_and_commit(struct clipstore *store, struct open_segment *open)
     return rc;
 }
 
+/* The recording was played again: the same bytes change nothing, others would be a second truth. */
+static int end_again(struct clipstore *store, struct open_segment *open, enum clipstore_fail *why)
+{
+    struct outbox_clip clip;
+    uint8_t digest[SHA256_BYTES];
+
+    *why = CLIPSTORE_FAIL_DISK;
+    int rc = store->outbox ? outbox_find(store->outbox, open->clip_id, &clip) : -EIO;
+    if (rc < 0)
+        return rc;
+    *why = CLIPSTORE_FAIL_ORDER;
+    sha256_take(open->sha, digest);
+    if (rc == 0 || open->segment >= clip.sealed ||
+        memcmp(digest, clip.final.segments[open->segment].sha256, SHA256_BYTES))
+        return -EEXIST;
+    store->stats.repeated++;
+    forget(store, open);
+    return 0;
+}
+
 static int end(struct clipstore *store, const struct recorder_piece *piece,
                enum clipstore_fail *why)
 {
@@ -283,6 +349,8 @@ static int end(struct clipstore *store, const struct recorder_piece *piece,
     int rc = append(store, open, piece->bytes, piece->size, why);
     if (rc)
         return rc;
+    if (open->again)
+        return end_again(store, open, why);
     *why = CLIPSTORE_FAIL_DISK;
     seal_describe(&open->header, piece->manifest, &open->about);
     open->artifact_count = seal_artifacts(&open->header, piece->manifest, open->artifacts);
@@ -297,21 +365,13 @@ static int end(struct clipstore *store, const struct recorder_piece *piece,
     return 0;
 }
 
-/* The recorder gave the clip up, and counts it: what was sealed of it stays. */
-static void give_up(struct clipstore *store, const uint8_t *clip_id)
-{
-    for (unsigned i = 0; i < OPEN_SEGMENTS; i++)
-        if (store->segments[i].used && !memcmp(store->segments[i].clip_id, clip_id, CLIP_ID_BYTES))
-            abandon(store, &store->segments[i]);
-}
-
 int clipstore_put(struct clipstore *store, const struct recorder_piece *piece, int64_t now_ns)
 {
     enum clipstore_fail why = CLIPSTORE_FAIL_ORDER;
     struct open_segment *open;
     int rc;
 
-    if (is_refused(store, piece->clip_id))
+    if (seal_is_refused(store, piece->clip_id))
         return -ECANCELED;
     switch (piece->kind) {
     case RECORDER_BEGIN: rc = begin(store, piece, now_ns, &why); break;
@@ -320,7 +380,7 @@ int clipstore_put(struct clipstore *store, const struct recorder_piece *piece, i
         rc = open ? append(store, open, piece->bytes, piece->size, &why) : -EINVAL;
         break;
     case RECORDER_END: rc = end(store, piece, &why); break;
-    case RECORDER_FAILED: give_up(store, piece->clip_id); return 0;
+    case RECORDER_FAILED: give_up(store, piece->clip_id); return 0; /* the recorder counts it */
     default: rc = -EINVAL; break;
     }
     if (rc)

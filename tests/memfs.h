@@ -44,6 +44,8 @@ struct memfs {
     int fail_with;                   /* errno, positive */
     bool dead;                       /* crash_at was reached */
     bool lie_sync, lie_dir, lie_db;  /* planted faults: syncs that do nothing */
+    uint64_t room_bytes;             /* of segments and artifacts; 0: no end. SQLite has its own */
+    int unreadable;                  /* node of which reads fail; 0: none, since a test plants it later */
     uint64_t syncs;                  /* of files and folders, SQLite's too */
     sqlite3_vfs vfs;
 };
@@ -149,12 +151,23 @@ static inline int memfs_open(void *context, const char *path)
     return fs->dead ? -EIO : at < 0 ? -ENOENT : fs->now.items[at].node;
 }
 
+static inline uint64_t memfs_used(const struct memfs *fs)
+{
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < fs->now.count; i++)
+        if (!strstr(fs->now.items[i].path, ".db"))
+            bytes += fs->nodes[fs->now.items[i].node].size;
+    return bytes;
+}
+
 static inline int memfs_write(void *context, int fd, const void *bytes, size_t size)
 {
     struct memfs *fs = context;
     struct memnode *node = &fs->nodes[fd];
     bool torn;
     int rc = memfs_op(fs, &torn);
+    if (!rc && fs->room_bytes && memfs_used(fs) + size > fs->room_bytes)
+        rc = -ENOSPC;
     if (!rc || torn || rc == -ENOSPC)
         memfs_put(node, bytes, rc ? size / 2 : size, node->size);
     return rc;
@@ -164,7 +177,7 @@ static inline int64_t memfs_read(void *context, int fd, void *bytes, size_t size
 {
     struct memfs *fs = context;
     const struct memnode *node = &fs->nodes[fd];
-    if (fs->dead)
+    if (fs->dead || (fd && fd == fs->unreadable))
         return -EIO;
     if (offset >= node->size)
         return 0;

@@ -91,6 +91,12 @@ static void close_store(struct world *w)
     w->store = NULL;
 }
 
+static void forget_acked(struct world *w)
+{
+    memset(w->acked, 0, sizeof w->acked);
+    w->acked_count = 0;
+}
+
 static void note_sealed(struct world *w, const struct made *m)
 {
     struct acked *a = NULL;
@@ -171,7 +177,8 @@ static const char *clip_problem(struct world *w, const struct acked *a)
 
     if (clipstore_find(w->store, a->clip_id, &clip) != 1)
         return "a sealed clip has no row";
-    if (clip.state == OUTBOX_EVICTED && strncmp(clip.reason, "quota", 5))
+    if (clip.state == OUTBOX_EVICTED && strncmp(clip.reason, "quota", 5) &&
+        strcmp(clip.reason, "the disk is full"))
         return "a sealed clip is lost";
     if (clip.state >= OUTBOX_RECEIPTED && clip.state != OUTBOX_PARKED)
         return NULL; /* its bytes may be gone */
@@ -217,6 +224,14 @@ static const char *problem(struct world *w)
     return NULL;
 }
 
+static void assert_sound(struct world *w)
+{
+    const char *text = problem(w);
+
+    if (text)
+        fail_msg("%s", text);
+}
+
 /* ---- Tests ---- */
 
 static void test_life_without_faults(void **state)
@@ -228,7 +243,7 @@ static void test_life_without_faults(void **state)
     (void)state;
     live(w);
     assert_int_equal(w->acked_count, CLIPS);
-    assert_null(problem(w));
+    assert_sound(w);
     assert_int_equal(clipstore_books(w->store, &books), 0);
     assert_int_equal(books.sealed, CLIPS);
     assert_int_equal(books.delivered, 1);
@@ -361,6 +376,58 @@ static void test_power_loss_while_evicting(void **state)
     assert_int_equal(crash_each(quota < 65536 ? 65536 : quota, NULL, &runs, &text), 0);
 }
 
+static const uint8_t made_session[SESSION_ID_BYTES] = { 1, 2, 3 };
+
+/* NULL, or what a recording that was played again to its end has not mended. */
+static const char *played_again(struct world *w)
+{
+    struct outbox_books books;
+    const char *text;
+
+    forget_acked(w);
+    live(w);
+    if (w->acked_count != CLIPS)
+        return "the second run lacks a clip";
+    for (unsigned i = 0; i < CLIPS; i++)
+        if (w->acked[i].segments != segments_of(i))
+            return "the second run lacks a segment";
+    if ((text = problem(w)))
+        return text;
+    if (clipstore_books(w->store, &books) != 0 || books.sealed != CLIPS)
+        return "a clip was made twice";
+    return NULL;
+}
+
+/* The session of a recording is the same again: after any power loss its second run makes every clip
+ * whole, byte for byte, once; what the first run had sealed of it stays as it is. */
+static void test_recording_played_again_after_each_power_loss(void **state)
+{
+    unsigned runs = 0;
+
+    (void)state;
+    for (uint64_t n = 1;; n++) {
+        bool reached = false;
+        for (uint32_t mode = 0; mode < 5; mode++) {
+            struct world *w = world_open(1 << 20);
+            memcpy(w->config.session_id, made_session, SESSION_ID_BYTES);
+            w->fs.crash_at = n;
+            live(w);
+            reached = w->fs.dead;
+            memfs_lose(&w->fs, mode < 2 ? (enum memfs_loss)mode : MEMFS_RANDOM,
+                       mode * 77u + (uint32_t)n);
+            const char *text = reached ? played_again(w) : NULL;
+            if (text)
+                fail_msg("crash at %u, mode %u: %s", (unsigned)n, mode, text);
+            runs += reached;
+            world_close(w);
+        }
+        if (!reached)
+            break;
+    }
+    print_message("%u power losses, played again\n", runs);
+    assert_true(runs > 300);
+}
+
 static void plant_no_data_sync(struct world *w) { w->fs.lie_sync = true; }
 static void plant_no_dir_sync(struct world *w) { w->fs.lie_dir = true; }
 static void plant_no_db_sync(struct world *w) { w->fs.lie_db = true; }
@@ -427,7 +494,7 @@ static void test_torn_segments_are_closed(void **state)
         if (cut == m->size)
             assert_memory_equal(clip.final.segments[0].sha256, m->sha256, SHA256_BYTES);
         close_store(w);
-        assert_null(problem(w));
+        assert_sound(w);
         world_close(w);
     }
 }
@@ -447,6 +514,120 @@ static void test_lone_pre_roll_is_finished(void **state)
     assert_int_equal(clip.sealed, 2);
     assert_memory_equal(clip.final.segments[0].sha256, made[1][0].sha256, SHA256_BYTES);
     world_close(w);
+}
+
+static void put_failed(struct world *w, const struct made *m)
+{
+    struct recorder_piece piece = { .kind = RECORDER_FAILED, .segment = m->header.segment,
+                                    .segments = m->header.segments };
+
+    memcpy(piece.clip_id, m->header.clip_id, CLIP_ID_BYTES);
+    assert_int_equal(clipstore_put(w->store, &piece, w->now_ns), 0);
+}
+
+static unsigned sealed_of(struct world *w, const struct made *m)
+{
+    struct outbox_clip clip;
+
+    return clipstore_find(w->store, m->header.clip_id, &clip) == 1 ? clip.sealed : 0;
+}
+
+/* A torn segment of the recording that runs is made again by it: kept, it would take the place of
+ * the whole one. Of another session nobody makes it again: it is kept and closed. */
+static void test_torn_segments_of_the_running_recording_go(void **state)
+{
+    const struct made *m = &made[0][0];
+
+    (void)state;
+    for (unsigned ours = 0; ours < 2; ours++) {
+        struct world *w = world_open(1 << 20);
+        struct clipstore_stats stats;
+        struct outbox_books books;
+        memcpy(w->config.session_id, made_session, ours ? SESSION_ID_BYTES : 1);
+        plant_file(w, m, ".open", m->group_end[0] + 10);
+        assert_int_equal(open_store(w), 0);
+        clipstore_stats(w->store, &stats);
+        assert_int_equal(stats.discarded, ours);
+        assert_int_equal(stats.interrupted, !ours);
+        assert_int_equal(sealed_of(w, m), !ours);
+        /* `ours`: as if it had never been; else -EEXIST, which costs no other clip. */
+        assert_int_equal(put_segment(w, m), ours ? 0 : -EEXIST);
+        assert_int_equal(clipstore_books(w->store, &books), 0);
+        assert_int_equal(books.sealed, 1);
+        assert_true(outbox_books_close(&books));
+        world_close(w);
+    }
+}
+
+/* Segment 0 stays through a reopening within its session, and the late segment 1 completes it; what
+ * is put again must be the same, else it is refused and nothing changes. */
+static void test_late_segment_completes_the_clip(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct clipstore_stats stats;
+    struct outbox_clip clip;
+    struct made other;
+
+    (void)state;
+    memcpy(w->config.session_id, made_session, SESSION_ID_BYTES);
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(put_segment(w, &made[1][0]), 0);
+    close_store(w);
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(sealed_of(w, &made[1][0]), 1);
+    forget_acked(w);
+    assert_int_equal(put_segment(w, &made[1][0]), 0);
+    assert_int_equal(put_segment(w, &made[1][1]), 0);
+    assert_int_equal(sealed_of(w, &made[1][0]), 2);
+    clipstore_stats(w->store, &stats);
+    assert_int_equal(stats.repeated, 1);
+    assert_int_equal(stats.segments_sealed, 1);
+    assert_int_equal(stats.disk_bytes, made[1][0].size + made[1][1].size);
+    const struct made_config config = { .ordinal = 1, .priority = 9, .segments = 2, .groups = 3,
+                                        .seed = 5 };
+    made_open(&other, &config);
+    assert_int_equal(put_segment(w, &other), -EEXIST);
+    assert_int_equal(clipstore_find(w->store, other.header.clip_id, &clip), 1);
+    assert_memory_equal(clip.final.segments[0].sha256, made[1][0].sha256, SHA256_BYTES);
+    made_close(&other);
+    close_store(w);
+    assert_sound(w);
+    world_close(w);
+}
+
+/* A crash clip whose rest was given up, or whose input ended, is whole at once, not at the next start. */
+static void test_lone_pre_roll_is_finished_in_a_turn(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < 3; way++) {
+        struct world *w = world_open(1 << 20);
+        memcpy(w->config.session_id, made_session, SESSION_ID_BYTES);
+        assert_int_equal(open_store(w), 0);
+        assert_int_equal(put_segment(w, &made[1][0]), 0);
+        turns(w);
+        assert_int_equal(sealed_of(w, &made[1][0]), 1); /* the rest may still come */
+        if (way == 0) { /* the recorder gives up */
+            struct recorder_piece piece = made_piece(&made[1][1], 0);
+            assert_int_equal(clipstore_put(w->store, &piece, w->now_ns), 0);
+            put_failed(w, &made[1][1]);
+            turns(w);
+        } else if (way == 1) { /* the disk does; closing fails too, at first */
+            w->fs.fail_with = EIO;
+            w->fs.fail_at = w->fs.ops + 1;
+            assert_int_equal(put_segment(w, &made[1][1]), -EIO);
+            w->fs.fail_at = w->fs.ops + 1;
+            (void)clipstore_turn(w->store, w->now_ns);
+            assert_int_equal(sealed_of(w, &made[1][0]), 1);
+            w->now_ns += 11 * S;
+            turns(w);
+        } else {
+            assert_int_equal(clipstore_end(w->store, w->now_ns), 0);
+        }
+        assert_int_equal(sealed_of(w, &made[1][0]), 2);
+        close_store(w);
+        assert_sound(w);
+        world_close(w);
+    }
 }
 
 static void smash(struct world *w, const char *path, size_t at)
@@ -513,6 +694,92 @@ static void test_damaged_files_are_set_aside(void **state)
     assert_int_equal(stats.foreign, 1);
     path_of(&made[0][0], ".bad", path);
     assert_true(memfs_find(&w->fs.now, path) >= 0);
+    world_close(w);
+}
+
+/* ---- Disks that fail at the start ---- */
+
+/* Whatever operation fails while it opens, the store opens, works again within a turn after 10 s, and
+ * has lost nothing. */
+static void test_failing_disk_at_the_start_is_no_end(void **state)
+{
+    unsigned degraded = 0;
+
+    (void)state;
+    for (uint64_t n = 1;; n++) {
+        struct world *w = world_open(1 << 20);
+        struct clipstore_stats stats;
+        plant_file(w, &made[0][0], ".open", made[0][0].group_end[0] + 10);
+        w->fs.fail_with = EIO;
+        w->fs.fail_at = w->fs.ops + n;
+        assert_int_equal(open_store(w), 0);
+        bool reached = w->fs.ops >= w->fs.fail_at;
+        w->fs.fail_at = 0;
+        clipstore_stats(w->store, &stats);
+        degraded += stats.degraded;
+        w->now_ns += 11 * S;
+        turns(w);
+        assert_int_equal(put_segment(w, &made[2][0]), 0);
+        clipstore_stats(w->store, &stats);
+        assert_false(stats.degraded);
+        close_store(w);
+        assert_int_equal(open_store(w), 0);
+        assert_int_equal(sealed_of(w, &made[0][0]), 1);
+        assert_int_equal(sealed_of(w, &made[2][0]), 1);
+        world_close(w);
+        if (!reached)
+            break;
+    }
+    assert_true(degraded > 10);
+}
+
+/* One file that cannot be read costs that file: its neighbours, also its own segment 1, stay. */
+static void test_unreadable_file_is_left_alone(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct clipstore_stats stats;
+    char path[MEMFS_PATH];
+
+    (void)state;
+    plant_file(w, &made[0][0], ".rlc", made[0][0].size); /* node 0: never unreadable */
+    plant_file(w, &made[1][0], ".open", made[1][0].size);
+    plant_file(w, &made[1][1], ".rlc", made[1][1].size);
+    path_of(&made[1][0], ".open", path);
+    w->fs.unreadable = w->fs.now.items[memfs_find(&w->fs.now, path)].node;
+    assert_int_equal(open_store(w), 0);
+    clipstore_stats(w->store, &stats);
+    assert_int_equal(stats.unread, 1);
+    assert_true(stats.degraded);
+    assert_int_equal(stats.quarantined, 0);
+    assert_int_equal(sealed_of(w, &made[0][0]), 1);
+    w->fs.unreadable = 0;
+    close_store(w);
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(sealed_of(w, &made[1][0]), 2);
+    clipstore_stats(w->store, &stats);
+    assert_int_equal(stats.unread, 0);
+    world_close(w);
+}
+
+/* A database that stays broken is not opened at every turn. */
+static void test_reopening_backs_off(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct clipstore_stats stats;
+
+    (void)state;
+    w->fs.dead = true;
+    assert_int_equal(open_store(w), 0);
+    w->fs.dead = false;
+    uint64_t before = w->fs.ops;
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(clipstore_turn(w->store, w->now_ns), 10 * S);
+    assert_int_equal(w->fs.ops, before);
+    w->now_ns = 10 * S;
+    (void)clipstore_turn(w->store, w->now_ns);
+    clipstore_stats(w->store, &stats);
+    assert_false(stats.degraded);
+    assert_int_equal(put_segment(w, &made[0][0]), 0);
     world_close(w);
 }
 
@@ -604,7 +871,50 @@ static void test_quota_spares_what_is_in_flight(void **state)
     world_close(w);
 }
 
-/* Flash writes: a day's budget stops ordinary clips, a crash may borrow half a day. */
+/* The disk is full long before the quota: the same order of importance decides. */
+static void test_full_disk_evicts_by_priority(void **state)
+{
+    static const uint8_t priorities[5] = { 5, 2, 7, 4, 1 };
+    static const enum outbox_state want[5] = { OUTBOX_SEALED, OUTBOX_EVICTED, OUTBOX_SEALED,
+                                               OUTBOX_EVICTED, 0 };
+    struct world *w = world_open(1 << 30);
+    struct made clips[6];
+    struct outbox_clip clip;
+    struct outbox_books books;
+
+    (void)state;
+    for (unsigned i = 0; i < 6; i++) {
+        const struct made_config config = { .ordinal = 400 + i,
+                                            .priority = i < 5 ? priorities[i] : 6,
+                                            .segments = 1, .groups = 4 };
+        made_open(&clips[i], &config);
+    }
+    w->fs.room_bytes = clips[0].size * 7 / 2; /* three fit */
+    assert_int_equal(open_store(w), 0);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(put_segment(w, &clips[i]), 0);
+    assert_int_equal(put_segment(w, &clips[4]), -ENOSPC);
+    assert_int_equal(put_segment(w, &clips[5]), 0); /* in the place of 4, lowest that is left */
+    for (unsigned i = 0; i < 5; i++) {
+        int found = clipstore_find(w->store, clips[i].header.clip_id, &clip);
+        assert_int_equal(found, want[i] != 0);
+        if (found)
+            assert_int_equal(clip.state, want[i]);
+        if (found && want[i] == OUTBOX_EVICTED)
+            assert_string_equal(clip.reason, "the disk is full");
+    }
+    forget_acked(w);
+    note_sealed(w, &clips[2]);
+    note_sealed(w, &clips[5]); /* its bytes are whole although writes had stopped half way */
+    assert_int_equal(clipstore_books(w->store, &books), 0);
+    assert_true(outbox_books_close(&books));
+    close_store(w);
+    assert_sound(w);
+    for (unsigned i = 0; i < 6; i++)
+        made_close(&clips[i]);
+    world_close(w);
+}
+
 /* The rest of a crash clip may not evict its own beginning: it would be sealed for nothing, and its
  * file would stay on the disk behind a row that says evicted. */
 static void test_quota_spares_the_clip_being_written(void **state)
@@ -635,6 +945,7 @@ static void test_quota_spares_the_clip_being_written(void **state)
     world_close(w);
 }
 
+/* Flash writes: a day's budget stops ordinary clips, a crash may borrow half a day. */
 static void test_flash_budget(void **state)
 {
     struct world *w = world_open(1 << 20);
@@ -733,6 +1044,64 @@ static void test_parked_clip_waits_for_a_person(void **state)
     world_close(w);
 }
 
+/* Clips that wait for a receipt, when the policy says that the broker's word is enough. */
+static void test_change_of_policy_frees_what_is_acked(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct outbox_clip clip;
+    struct job job;
+
+    (void)state;
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(put_segment(w, &made[0][0]), 0);
+    assert_int_equal(clipstore_next_job(w->store, &job), 1);
+    struct outcome outcome = { .kind = OUTCOME_SENT };
+    memcpy(outcome.clip_id, job.final.about.clip_id, CLIP_ID_BYTES);
+    clipstore_outcome(w->store, &outcome, w->now_ns);
+    outcome.kind = OUTCOME_ACKED;
+    clipstore_outcome(w->store, &outcome, w->now_ns);
+    close_store(w);
+    w->config.delete_after = CLIPSTORE_DELETE_BROKER_ACK;
+    assert_int_equal(open_store(w), 0);
+    turns(w);
+    assert_int_equal(clipstore_find(w->store, outcome.clip_id, &clip), 1);
+    assert_int_equal(clip.state, OUTBOX_DELETABLE);
+    assert_false(clip.on_disk);
+    assert_int_equal(clipstore_next_job(w->store, &job), 0);
+    world_close(w);
+}
+
+/* The uploader is told of every clip that goes, however many go at once. */
+static void test_every_cancel_is_told(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct made clips[40];
+    struct job job;
+    unsigned cancels = 0;
+
+    (void)state;
+    assert_int_equal(open_store(w), 0);
+    for (unsigned i = 0; i < 40; i++) {
+        const struct made_config config = { .ordinal = 500 + i, .priority = 3, .segments = 1,
+                                            .groups = 1 };
+        made_open(&clips[i], &config);
+        for (unsigned n = 0; n < clips[i].groups + 2; n++) {
+            struct recorder_piece piece = made_piece(&clips[i], n);
+            assert_int_equal(clipstore_put(w->store, &piece, 0), 0);
+        }
+    }
+    for (unsigned i = 0; i < 40; i++)
+        assert_int_equal(clipstore_next_job(w->store, &job), 1);
+    for (unsigned i = 0; i < 40; i++)
+        assert_int_equal(clipstore_drop(w->store, clips[i].header.clip_id, OUTBOX_ERASED, ""), 0);
+    while (clipstore_next_job(w->store, &job) == 1)
+        cancels += job.kind == JOB_CANCEL;
+    assert_int_equal(cancels, 40);
+    for (unsigned i = 0; i < 40; i++)
+        made_close(&clips[i]);
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -742,18 +1111,28 @@ int main(void)
         cmocka_unit_test(test_each_operation_fails_once),
         cmocka_unit_test(test_power_loss_after_each_operation),
         cmocka_unit_test(test_power_loss_while_evicting),
+        cmocka_unit_test(test_recording_played_again_after_each_power_loss),
         cmocka_unit_test(test_planted_faults_are_caught),
         cmocka_unit_test(test_torn_segments_are_closed),
         cmocka_unit_test(test_lone_pre_roll_is_finished),
+        cmocka_unit_test(test_torn_segments_of_the_running_recording_go),
+        cmocka_unit_test(test_late_segment_completes_the_clip),
+        cmocka_unit_test(test_lone_pre_roll_is_finished_in_a_turn),
+        cmocka_unit_test(test_failing_disk_at_the_start_is_no_end),
+        cmocka_unit_test(test_unreadable_file_is_left_alone),
+        cmocka_unit_test(test_reopening_backs_off),
         cmocka_unit_test(test_database_is_rebuilt),
         cmocka_unit_test(test_damaged_files_are_set_aside),
         cmocka_unit_test(test_quota_evicts_by_priority_then_age),
         cmocka_unit_test(test_quota_spares_what_is_in_flight),
         cmocka_unit_test(test_quota_spares_the_clip_being_written),
+        cmocka_unit_test(test_full_disk_evicts_by_priority),
         cmocka_unit_test(test_flash_budget),
         cmocka_unit_test(test_receipt_of_another_hash_deletes_nothing),
         cmocka_unit_test(test_asked_for_what_is_gone),
         cmocka_unit_test(test_parked_clip_waits_for_a_person),
+        cmocka_unit_test(test_change_of_policy_frees_what_is_acked),
+        cmocka_unit_test(test_every_cancel_is_told),
     };
     return cmocka_run_group_tests(tests, make_all, free_all);
 }

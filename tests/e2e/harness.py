@@ -273,10 +273,8 @@ metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
         """{clip id hex: path without ending} of the clips that the dataset says are whole."""
         return {clip: base for clip, (base, record) in self.records().items() if record['status'] in ('complete', 'raw_only')}
 
-    def check_dataset(self, expected, allow_interrupted=False):
-        """Complete, each clip once, byte-exact, nothing else. Returns how many clips are not byte-exact but
-        say `interrupted`: only where the daemon was killed while it wrote a segment (docs/DESIGN.md, not there yet)."""
-        interrupted, records = 0, self.records()
+    def check_dataset(self, expected):
+        """Complete, each clip once, byte-exact, nothing else."""
         found = self.stored()
         missing, extra = set(expected) - set(found), set(found) - set(expected)
         check(not missing and not extra, f'dataset: missing {sorted(missing)}, beyond {sorted(extra)}\n'
@@ -285,12 +283,8 @@ metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
         check(len(rlcs) == len(expected), f'dataset: {len(rlcs)} .rlc for {len(expected)} clips')
         for clip, base in found.items():
             with open(base + '.rlc', 'rb') as f:
-                if f.read() != expected[clip]:
-                    said = any(part['closed'] == 'interrupted' for part in records[clip][1]['parts'])
-                    check(allow_interrupted and said, f'clip {clip} is not byte-exact')
-                    interrupted += 1
+                check(f.read() == expected[clip], f'clip {clip} is not byte-exact')
             check(os.path.exists(base + '.mcap'), f'clip {clip} has no MCAP')
-        return interrupted
 
     # --- books ---
     def check_books(self, delivered=None):
