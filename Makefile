@@ -377,8 +377,19 @@ $(B)/tests/test_%: $(B)/tests/test_%.o $(LIB)
 $(ORACLE_TOOLS:%=$(B)/tests/%): $(B)/tests/%: $(B)/tests/%.o $(LIB)
 	$(CC) $(CFLAGS) $^ $(LDLIBS) -o $@
 
+# The engine against the reference evaluator (tests/rules): random rules on random traces.
+RULES_SRC = \
+	tests/rules/gen.c \
+	tests/rules/random_rules.c \
+	tests/rules/ref_eval.c \
+	tests/rules/ref_life.c \
+	tests/rules/ref_type.c
+
+$(B)/tests/random_rules: $(RULES_SRC:%.c=$(B)/%.o) $(LIB)
+	$(CC) $(CFLAGS) $^ $(LDLIBS) -o $@
+
 .PHONY: oracle-tools
-oracle-tools: $(ORACLE_TOOLS:%=$(B)/tests/%)
+oracle-tools: $(B)/tests/random_rules $(ORACLE_TOOLS:%=$(B)/tests/%)
 
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIB)
 	$(CC) $(CFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
@@ -452,12 +463,20 @@ vm-test: ## roadloopd on SocketCAN in a small VM with Debian's kernel
 	@$(MAKE) --no-print-directory -s -j2 all
 	@tests/run $(step_vm)
 
+# The cases that were kept, then so many random ones; another seed: RULES_SEED=n.
+step_rules = build/release/tests/random_rules --case tests/rules/cases/*.case && \
+	CASE_OUT=build/random.case build/release/tests/random_rules $(1) $(RULES_SEED)
+RULES_CASES ?= 20000
+RULES_CASES_LONG ?= 200000
+RULES_SEED ?= 1
+
 .PHONY: test
 test: ## everything that a change must pass, under 15 minutes on 2 cores
 	@$(MAKE) --no-print-directory test-deps
 	@$(MAKE) --no-print-directory -s -j2 all oracle-tools
 	@tests/run 'layers=make -s check-layers' 'headers=make -s check-headers' \
 		'unit-release=make -s -j2 unit' 'unit-asan=make -s -j2 unit V=asan' \
+		'rules-random=$(call step_rules,$(RULES_CASES))' \
 		$(call step_oracle) $(call step_e2e,$(E2E),build/release) $(step_vm) \
 		$(if $(FUZZ),'fuzz=make -s -j2 fuzz-build && tests/fuzz.sh 5 $(FUZZ)')
 
@@ -465,13 +484,14 @@ test: ## everything that a change must pass, under 15 minutes on 2 cores
 test-ci: ## what .ci/run adds to make test: TSan, lint, longer fuzzing and longer loops
 	@$(MAKE) --no-print-directory -s test-deps
 	@tests/run 'lint=make -s -j2 lint' 'unit-tsan=make -s -j2 unit V=tsan' \
+		'rules-random-long=$(MAKE) -s -j2 oracle-tools && $(call step_rules,$(RULES_CASES_LONG))' \
 		$(call step_e2e,$(E2E_LONG),build/release) \
 		$(if $(FUZZ),'fuzz-longer=make -s -j2 fuzz-build && tests/fuzz.sh $(FUZZ_SECONDS) $(FUZZ)')
 FUZZ_SECONDS ?= 60
 
 .PHONY: test-long
 test-long: ## the millions: an hour of fuzzing a target, kill loops without end; hours
-	@FUZZ_SECONDS=3600 STEP_TIMEOUT=86400 KILL_CYCLES=1000 REPLAY_SEEDS=1000 $(MAKE) --no-print-directory test-ci
+	@FUZZ_SECONDS=3600 STEP_TIMEOUT=86400 KILL_CYCLES=1000 REPLAY_SEEDS=1000 RULES_CASES_LONG=1000000 $(MAKE) --no-print-directory test-ci
 
 .PHONY: demo
 demo: ## a real drive through daemon, broker and sink; ends with a table of clips
@@ -524,4 +544,4 @@ clean: ## remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
--include $(BENCH_SRC:%.c=$(B)/%.d) $(LIB_SRC:%.c=$(B)/%.d) $(TESTS:%=$(B)/tests/%.d) $(B)/tools/roadloop.d $(B)/daemon/main.d
+-include $(BENCH_SRC:%.c=$(B)/%.d) $(RULES_SRC:%.c=$(B)/%.d) $(LIB_SRC:%.c=$(B)/%.d) $(TESTS:%=$(B)/tests/%.d) $(B)/tools/roadloop.d $(B)/daemon/main.d

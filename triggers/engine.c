@@ -778,7 +778,8 @@ static int open_rule(struct engine *e, uint32_t index)
     if (rule->per_day > run->fires_room)
         run->fires_room = rule->per_day;
     run->fires = room(run->fires_room, sizeof *run->fires);
-    run->attach = room(rule->attach_count, sizeof *run->attach);
+    run->attach = room((size_t)rule->attach_count * engine_attach_sets(e->graph),
+                       sizeof *run->attach);
     if (!run->fires || !run->attach)
         return -ENOMEM;
     if (!rule->enabled)
@@ -910,6 +911,7 @@ struct ruleset_size ruleset_size(const struct ruleset *set)
                                                                         : set->rules[i].per_day;
         bytes += sizeof(struct rule_run) +
                  (fires > FIRES_KEPT_MIN ? fires : FIRES_KEPT_MIN) * sizeof(int64_t);
+        bytes += set->rules[i].attach_count * engine_attach_sets(g) * sizeof(struct rule_value);
         bytes += lives * (sizeof(struct life) + ENGINE_JOURNAL * sizeof(struct journal_entry) +
                           6 * (g->pulse_depth + 2) * sizeof(struct rule_event));
     }

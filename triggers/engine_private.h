@@ -76,7 +76,8 @@ struct rule_run { /* both edges of a rule share it */
     uint32_t fires_room;
     uint64_t fires_count;   /* ever */
     struct rule_stats stats;
-    struct rule_value *attach;
+    struct rule_value *attach; /* of its last fires: engine_attach_sets of attach_count values */
+    uint64_t attach_next;
     int32_t life, falling;  /* indices; -1 */
 };
 
@@ -130,6 +131,11 @@ void engine_rearm(struct engine *e);
 static inline uint32_t engine_life_slot(const struct engine *e, uint32_t life)
 {
     return e->graph->signal_count + e->age_count + life;
+}
+/* Fires of one rule in one call: of both edges, in each pass, on both sides of a discontinuity. */
+static inline uint32_t engine_attach_sets(const struct graph *graph)
+{
+    return 4 * (graph->pulse_depth + 2);
 }
 static inline void engine_touch(struct engine *e, uint32_t life)
 {

@@ -153,9 +153,11 @@ static void open_event(struct engine *e, uint32_t life)
     }
     l->state.number = ++e->numbers;
     const struct program_rule *p = &e->ruleset->program[l->rule];
+    struct rule_value *attach =
+        run->attach + run->attach_next++ % engine_attach_sets(e->graph) * rule->attach_count;
     for (uint32_t i = 0; i < rule->attach_count; i++)
-        run->attach[i] = attach_value(e, &p->attach[i]);
-    emit(e, l, EVENT_FIRE)->attach = run->attach;
+        attach[i] = attach_value(e, &p->attach[i]);
+    emit(e, l, EVENT_FIRE)->attach = attach;
     e->stats.fires++;
     run->stats.fires++;
 }
@@ -234,6 +236,7 @@ static void continue_event(struct engine *e, uint32_t life)
     const struct rule *rule = rule_of(e, l);
 
     l->state.phase = LIFE_ACTIVE;
+    l->state.armed = LOGIC_T; /* its edge is part of the event: T,U,T behind it is none */
     l->state.end_ns = -1;
     life_arm(e, life, l->state.fire_ns + rule->max_active_ns);
     if (!is_shadow(rule))
