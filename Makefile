@@ -182,6 +182,7 @@ TOOLS_SRC = \
 	tools/cmd_check.c \
 	tools/doctor.c \
 	tools/cmd_where.c \
+	tools/cmd_retry.c \
 	tools/cmd_trigger.c \
 	tools/cmd_status.c \
 	tools/cmd_doctor.c \
@@ -269,6 +270,7 @@ TESTS = \
 	test_uploader \
 	test_scheduler \
 	test_clipstore \
+	test_store \
 	test_pipeline \
 	test_recorder \
 	test_replay \

@@ -238,19 +238,12 @@ static int open_encode(struct app *app)
 
 static int open_artifacts(struct app *app)
 {
-    struct artifact_set *set = NULL;
     struct err err;
-    int code;
 
     if (!app->config.upload.artifacts)
         return 0;
-    if (artifact_set_open(app->generation, &set, &err) < 0)
-        return refused(app, &err);
-    code = clipstore_artifacts(app->store.clipstore, set->items, set->count);
-    artifact_set_close(set);
-    if (code < 0)
-        log_line(&app->log, LOG_ERROR, mono_now(), "artifacts: %s", strerror(-code));
-    return code < 0 ? 1 : 0;
+    return artifact_set_open(app->generation, &app->store.artifacts, &err) < 0 ? refused(app, &err)
+                                                                               : 0;
 }
 
 static int open_store(struct app *app)
@@ -429,6 +422,7 @@ void app_close(struct app *app)
     for (uint32_t i = 0; i < app->capture.source_count; i++)
         app->capture.sources[i].ops->close(app->capture.sources[i].context);
     uploader_close(app->upload.uploader, 0);
+    artifact_set_close(app->store.artifacts);
     clipstore_close(app->store.clipstore);
     recorder_close(app->encode.recorder);
     merge_close(app->flow.merge);

@@ -71,6 +71,18 @@ static void answer_where(struct app *app, const struct report *report)
         control_answer(app->control, report->ticket, text, size < 0 ? 0 : (size_t)size, mono_now());
 }
 
+static void answer_retry(struct app *app, const struct report *report)
+{
+    char text[64];
+
+    if (report->code < 0) {
+        app_answer(app, report->ticket, report->code, report->text);
+        return;
+    }
+    int size = snprintf(text, sizeof text, "{\"ok\":true,\"clips\":%d}", report->code);
+    control_answer(app->control, report->ticket, text, (size_t)size, mono_now());
+}
+
 static void answer_text(struct app *app, uint64_t ticket, bool metrics)
 {
     static char text[CONTROL_ANSWER_MAX];
@@ -101,10 +113,12 @@ static void send_trigger(struct app *app, uint64_t ticket, const struct control_
         app_answer(app, ticket, -EAGAIN, "the pipeline does not take orders now");
 }
 
-static void send_where(struct app *app, uint64_t ticket, const struct control_request *request)
+static void ask_store(struct app *app, uint64_t ticket, const struct control_request *request)
 {
-    struct order order = { .kind = ORDER_WHERE, .ticket = ticket };
+    struct order order = { .kind = request->verb == CONTROL_RETRY ? ORDER_RETRY : ORDER_WHERE,
+                           .ticket = ticket };
 
+    order.has_clip = request->has_clip;
     memcpy(order.clip_id, request->clip_id, CLIP_ID_BYTES);
     if (!worker_send(&app->store.worker, &order))
         app_answer(app, ticket, -EAGAIN, "the store does not take orders now");
@@ -120,7 +134,8 @@ static void serve_control(struct app *app)
         switch (request.verb) {
         case CONTROL_STATUS: answer_text(app, ticket, false); break;
         case CONTROL_METRICS: answer_text(app, ticket, true); break;
-        case CONTROL_WHERE: send_where(app, ticket, &request); break;
+        case CONTROL_WHERE:
+        case CONTROL_RETRY: ask_store(app, ticket, &request); break;
         case CONTROL_RELOAD: app_reload(app, ticket); break;
         case CONTROL_TRIGGER: send_trigger(app, ticket, &request); break;
         }
@@ -131,7 +146,9 @@ static void serve_control(struct app *app)
 
 static void take_done(struct app *app, enum worker_id id, const struct report *report)
 {
-    if (id == WORKER_STORE)
+    if (id == WORKER_STORE && report->to == ORDER_RETRY)
+        answer_retry(app, report);
+    else if (id == WORKER_STORE)
         answer_where(app, report);
     else if (app->next_config && report->ticket == app->reload_ticket)
         app_reloaded(app, report);
@@ -188,7 +205,7 @@ static bool all_delivered(const struct app *app)
 {
     return app->ended[WORKER_STORE] && app->store_fresh &&
            (app->config.upload.transport == CONFIG_TRANSPORT_NONE ||
-            app->snapshot.store.books.pending == 0);
+            (app->snapshot.store.books.pending == 0 && !app->snapshot.store.books_stale));
 }
 
 static void tell_stop(struct app *app, enum worker_id id)

@@ -46,11 +46,12 @@ struct control {
 static const struct { const char *name; enum control_verb verb; } verbs[] = {
     { "status", CONTROL_STATUS }, { "metrics", CONTROL_METRICS }, { "where", CONTROL_WHERE },
     { "reload", CONTROL_RELOAD }, { "trigger", CONTROL_TRIGGER },
+    { "retry", CONTROL_RETRY },
 };
 
 bool control_changes(enum control_verb verb)
 {
-    return verb == CONTROL_RELOAD || verb == CONTROL_TRIGGER;
+    return verb == CONTROL_RELOAD || verb == CONTROL_TRIGGER || verb == CONTROL_RETRY;
 }
 
 static int find_verb(const char *name, enum control_verb *ret_verb, struct err *err)
@@ -92,7 +93,8 @@ int control_parse(const char *line, size_t size, struct control_request *ret_req
     code = find_verb(verb, &request.verb, err);
     if (code < 0)
         return code;
-    if (request.verb == CONTROL_WHERE &&
+    request.has_clip = fields[1].present;
+    if ((request.verb == CONTROL_WHERE || (request.verb == CONTROL_RETRY && request.has_clip)) &&
         (strlen(clip) != CLIP_ID_HEX - 1 || hex_to(clip, CLIP_ID_BYTES, request.clip_id) < 0))
         return err_plain(err, -EBADMSG, "clip: expected %d hex digits", CLIP_ID_HEX - 1);
     *ret_request = request;

@@ -28,11 +28,13 @@
 
 enum control_verb {
     CONTROL_STATUS, CONTROL_METRICS, CONTROL_WHERE, CONTROL_RELOAD, CONTROL_TRIGGER,
+    CONTROL_RETRY,
 };
 
 struct control_request {
     enum control_verb verb;
-    uint8_t clip_id[CLIP_ID_BYTES]; /* WHERE */
+    bool has_clip;                  /* RETRY: false is all that are parked */
+    uint8_t clip_id[CLIP_ID_BYTES]; /* WHERE, RETRY */
     int64_t pre_ns, post_ns;        /* TRIGGER: default 10 s each; bounds are the pipeline's */
     int64_t priority;               /* TRIGGER: default 5 */
     char note[CONTROL_NOTE_MAX];    /* TRIGGER */
@@ -41,7 +43,7 @@ struct control_request {
 /* Pure: one line, without its newline. Returns 0 or -EBADMSG with *err. */
 int control_parse(const char *line, size_t size, struct control_request *ret_request,
                   struct err *err);
-/* RELOAD and TRIGGER change something. */
+/* RELOAD, TRIGGER and RETRY change something. */
 bool control_changes(enum control_verb verb);
 
 struct control;

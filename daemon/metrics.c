@@ -146,6 +146,8 @@ static const struct metric metrics[] = {
       "Databases made anew from the segments." },
     { "outbox_clips", GAUGE, BOOK, U64, offsetof(struct snapshot, store.books.delivered),
       sizeof(uint64_t), "Clips of the outbox by what became of them." },
+    { "outbox_stale", GAUGE, ONE, FLAG, AT(store.books_stale),
+      "1 while the outbox cannot be read and its figures are the last known." },
     { "outbox_sealed", COUNTER, ONE, U64, AT(store.books.sealed), "Clips that the outbox ever took." },
 
     { "upload_connected", GAUGE, ONE, FLAG, AT(upload.transport.connected), "1 while the far end answers." },

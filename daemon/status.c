@@ -74,7 +74,8 @@ static void put_clips(struct json_text *text, const struct snapshot *snapshot)
     put_number(text, "parked", books->parked);
     put_number(text, "evicted", books->evicted);
     put_number(text, "expired", books->expired);
-    json_printf(text, "\"erased\":%" PRIu64 "},", books->erased);
+    json_printf(text, "\"erased\":%" PRIu64 ",\"stale\":%s},", books->erased,
+                snapshot->store.books_stale ? "true" : "false");
 }
 
 static void put_store(struct json_text *text, const struct snapshot *snapshot)

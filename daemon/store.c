@@ -3,14 +3,19 @@
 #include "daemon/threads.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define STORE_PIECES 64 /* between two turns of the clip store */
+#define ARTIFACTS_AGAIN_NS (10 * NS_PER_S) /* when the disk did not take them */
 
 struct storing {
     struct store *store;
     int64_t next_turn_ns;
     bool input_ended, stopping;
+    struct outbox_books books; /* last known */
+    struct artifact_set *artifacts; /* not on the disk yet */
+    int64_t artifacts_at_ns;
 };
 
 static int64_t mono_now(void)
@@ -23,10 +28,12 @@ static int64_t mono_now(void)
 
 static void fill_stats(void *self, struct report *report)
 {
-    struct store *store = ((struct storing *)self)->store;
+    struct storing *storing = self;
+    struct store *store = storing->store;
 
     clipstore_stats(store->clipstore, &report->store.clipstore);
-    (void)clipstore_books(store->clipstore, &report->store.books);
+    report->store.books_stale = clipstore_books(store->clipstore, &storing->books) < 0;
+    report->store.books = storing->books;
     report->store.queued = spsc_count(store->in);
 }
 
@@ -129,13 +136,47 @@ static void where(struct storing *storing, const struct order *order)
     worker_reported(&store->worker);
 }
 
+static void retry(struct storing *storing, const struct order *order)
+{
+    struct store *store = storing->store;
+    int code = clipstore_unpark(store->clipstore, order->has_clip ? order->clip_id : NULL);
+    struct report *report = worker_report(&store->worker, REPORT_DONE, true);
+
+    report->to = ORDER_RETRY;
+    report->ticket = order->ticket;
+    report->code = code;
+    (void)snprintf(report->text, sizeof report->text, "%s",
+                   code >= 0         ? ""
+                   : code == -ENOENT ? "no such clip in this vehicle"
+                   : code == -EPERM  ? "the clip is not parked, or its bytes are damaged"
+                                     : strerror(-code));
+    worker_reported(&store->worker);
+}
+
+/* What the disk does not take now is kept and tried again: a clip names its pack and databases. */
+static void put_artifacts(struct storing *storing, int64_t now_ns)
+{
+    struct worker *worker = &storing->store->worker;
+
+    if (!storing->artifacts || now_ns < storing->artifacts_at_ns)
+        return;
+    int code = clipstore_artifacts(storing->store->clipstore, storing->artifacts->items,
+                                   storing->artifacts->count);
+    if (code < 0)
+        worker_log(worker, LOG_ERROR, "store: artifacts: %s", strerror(-code));
+    storing->artifacts_at_ns = now_ns + ARTIFACTS_AGAIN_NS;
+    if (code == 0 || code == -EBADMSG || code == -EINVAL || code == -ERANGE) {
+        artifact_set_close(storing->artifacts);
+        storing->artifacts = NULL;
+    }
+}
+
 static void take_artifacts(struct storing *storing, struct artifact_set *set)
 {
-    int code = clipstore_artifacts(storing->store->clipstore, set->items, set->count);
-
-    if (code < 0)
-        worker_log(&storing->store->worker, LOG_ERROR, "store: artifacts: %s", strerror(-code));
-    artifact_set_close(set);
+    artifact_set_close(storing->artifacts);
+    storing->artifacts = set;
+    storing->artifacts_at_ns = 0;
+    put_artifacts(storing, mono_now());
 }
 
 static void serve_orders(struct storing *storing)
@@ -149,6 +190,8 @@ static void serve_orders(struct storing *storing)
         worker_ordered(worker);
         if (copy.kind == ORDER_WHERE)
             where(storing, &copy);
+        else if (copy.kind == ORDER_RETRY)
+            retry(storing, &copy);
         else if (copy.kind == ORDER_RELOAD)
             take_artifacts(storing, copy.artifacts);
         else if (copy.kind == ORDER_STOP)
@@ -182,6 +225,8 @@ void *store_run(void *argument)
     struct storing storing = { .store = argument };
     struct store *store = storing.store;
 
+    take_artifacts(&storing, store->artifacts);
+    store->artifacts = NULL;
     while (!storing.stopping) {
         bool busy = take_pieces(&storing);
         busy |= take_outcomes(&storing);
@@ -189,6 +234,7 @@ void *store_run(void *argument)
         int64_t now_ns = mono_now();
         if (now_ns >= storing.next_turn_ns || busy)
             storing.next_turn_ns = clipstore_turn(store->clipstore, now_ns);
+        put_artifacts(&storing, now_ns);
         serve_orders(&storing);
         if (!busy && !storing.stopping)
             sleep_until_something(&storing);
@@ -197,5 +243,6 @@ void *store_run(void *argument)
     int code = clipstore_flush(store->clipstore, mono_now());
     if (code < 0)
         worker_log(&store->worker, LOG_ERROR, "store: last flush: %s", strerror(-code));
+    artifact_set_close(storing.artifacts);
     return NULL;
 }

@@ -69,6 +69,7 @@ struct store {
     struct worker worker;
     struct spsc *in, *back, *jobs, *outcomes;
     struct clipstore *clipstore;
+    struct artifact_set *artifacts; /* of the first generation, taken over; NULL: none */
 };
 
 struct upload {

@@ -34,6 +34,7 @@ enum order_kind {
     ORDER_RELOAD,  /* pipeline: `generation`; answer DONE. store: its artifacts; no answer */
     ORDER_TRIGGER, /* pipeline: answer DONE */
     ORDER_WHERE,   /* store: answer DONE with `clip` */
+    ORDER_RETRY,   /* store: answer DONE; code is how many clips, or an error */
     ORDER_STATUS,  /* upload: send `status`; no answer */
 };
 
@@ -47,7 +48,10 @@ struct order {
             uint8_t priority;
             char note[WORKER_NOTE_MAX];
         } trigger;
-        uint8_t clip_id[CLIP_ID_BYTES];
+        struct {
+            bool has_clip; /* RETRY: false is all */
+            uint8_t clip_id[CLIP_ID_BYTES];
+        };
         struct artifact_set *artifacts; /* store: taken over */
         struct wire_status status;
     };
@@ -79,6 +83,7 @@ struct encode_stats {
 struct store_stats {
     struct clipstore_stats clipstore;
     struct outbox_books books;
+    bool books_stale; /* the outbox cannot be read now: `books` are the last known, or zero */
     uint32_t queued;
 };
 
@@ -94,6 +99,7 @@ enum log_level { LOG_ERROR = 3, LOG_WARNING = 4, LOG_NOTICE = 5, LOG_INFO = 6 };
 
 struct report {
     enum report_kind kind;
+    enum order_kind to; /* DONE of the store: which order it answers */
     uint64_t ticket;
     int code;
     enum log_level level;

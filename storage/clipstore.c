@@ -372,22 +372,44 @@ int64_t clipstore_turn(struct clipstore *store, int64_t now_ns)
 
 /* ---- By a person ---- */
 
-int clipstore_unpark(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES])
+/* A clip whose bytes were set aside has nothing to send. */
+static int unpark(struct clipstore *store, const struct outbox_clip *clip)
+{
+    if (clip->state != OUTBOX_PARKED || !clip->on_disk)
+        return -EPERM;
+    int rc = outbox_set(store->outbox, clip->final.about.clip_id, OUTBOX_SEALED, "unparked");
+    return rc ? rc : 1;
+}
+
+static int unpark_all(struct clipstore *store)
+{
+    struct outbox_cursor cursor = { 0 };
+    struct outbox_clip clip;
+    int count = 0, rc;
+
+    while ((rc = outbox_next(store->outbox, OUTBOX_ON_DISK, &cursor, &clip)) == 1) {
+        int done = unpark(store, &clip);
+        if (done < 0 && done != -EPERM)
+            return done;
+        count += done == 1;
+    }
+    return rc ? rc : count;
+}
+
+int clipstore_unpark(struct clipstore *store, const uint8_t *clip_id)
 {
     struct outbox_clip clip;
 
     int rc = store_begin(store);
     if (rc)
         return rc;
-    rc = outbox_find(store->outbox, clip_id, &clip);
-    if (rc == 1)
-        rc = clip.state == OUTBOX_PARKED
-                 ? outbox_set(store->outbox, clip_id, OUTBOX_SEALED, "unparked")
-                 : -EPERM;
-    else if (rc == 0)
-        rc = -ENOENT;
-    int committed = store_commit(store);
-    return rc ? rc : committed;
+    int found = clip_id ? outbox_find(store->outbox, clip_id, &clip) : 1;
+    int count = found < 0    ? found
+                : found == 0 ? -ENOENT
+                : clip_id    ? unpark(store, &clip)
+                             : unpark_all(store);
+    rc = store_commit(store);
+    return rc ? rc : count;
 }
 
 int clipstore_drop(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES],

@@ -110,8 +110,10 @@ int clipstore_end(struct clipstore *store, int64_t now_ns);
 int64_t clipstore_turn(struct clipstore *store, int64_t now_ns);
 int clipstore_flush(struct clipstore *store, int64_t now_ns); /* commits now */
 
-/* By a person or a policy: PARKED -> SEALED; or EXPIRED, ERASED: row first, then files. */
-int clipstore_unpark(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES]);
+/* By a person: PARKED -> SEALED, one clip, or with NULL all whose bytes are good. Returns how many;
+ * -ENOENT, -EPERM (not parked, or its bytes were set aside), or an error of the disk. */
+int clipstore_unpark(struct clipstore *store, const uint8_t *clip_id);
+/* By a person or a policy: EXPIRED, ERASED: row first, then files. */
 int clipstore_drop(struct clipstore *store, const uint8_t clip_id[CLIP_ID_BYTES],
                    enum outbox_state to, const char *reason);
 

@@ -1038,9 +1038,19 @@ static void test_parked_clip_waits_for_a_person(void **state)
     assert_int_equal(clipstore_next_job(w->store, &job), 1); /* nothing behind it waits */
     assert_memory_not_equal(job.final.about.clip_id, outcome.clip_id, CLIP_ID_BYTES);
     assert_int_equal(clipstore_next_job(w->store, &job), 0);
-    assert_int_equal(clipstore_unpark(w->store, outcome.clip_id), 0);
+    assert_int_equal(clipstore_unpark(w->store, made[1][0].header.clip_id), -ENOENT);
+    assert_int_equal(clipstore_unpark(w->store, made[2][0].header.clip_id), -EPERM);
+    assert_int_equal(clipstore_unpark(w->store, outcome.clip_id), 1);
     assert_int_equal(clipstore_next_job(w->store, &job), 1);
     assert_memory_equal(job.final.about.clip_id, outcome.clip_id, CLIP_ID_BYTES);
+    for (unsigned i = 0; i < 3; i += 2) { /* NULL: all that are parked */
+        memcpy(outcome.clip_id, made[i][0].header.clip_id, CLIP_ID_BYTES);
+        clipstore_outcome(w->store, &outcome, 0);
+    }
+    assert_int_equal(clipstore_next_job(w->store, &job), 0);
+    assert_int_equal(clipstore_unpark(w->store, NULL), 2);
+    assert_int_equal(clipstore_unpark(w->store, NULL), 0);
+    assert_int_equal(clipstore_next_job(w->store, &job), 1);
     world_close(w);
 }
 

@@ -72,6 +72,9 @@ static void test_requests_parse_or_say_what_is_wrong(void **state)
         { "{\"do\":\"status\"}", NULL },
         { " {\"do\":\"where\",\"clip\":\"00112233445566778899aabbccddeeff\"} ", NULL },
         { "{\"do\":\"trigger\",\"pre\":5,\"post\":6,\"priority\":3,\"note\":\"\\u00e9\"}", NULL },
+        { "{\"do\":\"retry\"}", NULL },
+        { "{\"do\":\"retry\",\"clip\":\"00112233445566778899aabbccddeeff\"}", NULL },
+        { "{\"do\":\"retry\",\"clip\":\"\"}", "clip: expected 32 hex digits" },
         { "", "not JSON" }, { "{", "not JSON" }, { "[]", "expected an object" },
         { "{}", "the key 'do' is missing" }, { "{\"do\":1}", "do: expected a string" },
         { "{\"do\":\"statsu\"}", "did you mean 'status'?" },
@@ -102,6 +105,12 @@ static void test_requests_parse_or_say_what_is_wrong(void **state)
     assert_int_equal(request.priority, 3);
     assert_true(control_changes(request.verb));
     assert_false(control_changes(CONTROL_WHERE));
+    assert_int_equal(control_parse(cases[3].line, strlen(cases[3].line), &request, &err), 0);
+    assert_true(control_changes(request.verb));
+    assert_false(request.has_clip);
+    assert_int_equal(control_parse(cases[4].line, strlen(cases[4].line), &request, &err), 0);
+    assert_true(request.has_clip);
+    assert_int_equal(request.clip_id[1], 0x11);
 }
 
 static void test_one_line_one_answer_then_closed(void **state)

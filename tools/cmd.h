@@ -22,6 +22,7 @@ int cmd_replay(int argc, char **argv);
 int cmd_catalogue(int argc, char **argv);
 int cmd_mock_broker(int argc, char **argv);
 int cmd_where(int argc, char **argv);
+int cmd_retry(int argc, char **argv);
 int cmd_trigger(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_reload(int argc, char **argv);

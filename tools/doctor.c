@@ -202,7 +202,7 @@ static void check_data(const struct doctor_daemon *daemon, struct list *list)
                    daemon->quarantined), "check the flash; `roadloop inspect --verify FILE`");
     if (daemon->parked)
         remedy(add(list, DOCTOR_WARNING, "upload", "%" PRIu64 " clips are parked", daemon->parked),
-               "`roadloop where CLIP` says why");
+               "`roadloop where CLIP` says why; `roadloop retry CLIP` sends it again");
     if (daemon->dropped_kernel || daemon->dropped_queue)
         remedy(add(list, DOCTOR_WARNING, "loss", "frames were lost: %" PRIu64 " in the kernel, %"
                    PRIu64 " in queues", daemon->dropped_kernel, daemon->dropped_queue),

@@ -29,6 +29,7 @@ static const struct command commands[] = {
     { "status", cmd_status, "what the daemon does now" },
     { "doctor", cmd_doctor, "what is wrong with this vehicle, and what to do" },
     { "where", cmd_where, "the state of a clip in this vehicle, and why it was not sent" },
+    { "retry", cmd_retry, "send parked clips once more" },
     { "trigger", cmd_trigger, "cut a clip by hand, around now" },
     { "reload", cmd_reload, "take over changed packs and databases" },
     { "version", cmd_version, "print the version" },

@@ -66,6 +66,9 @@ wait_for 10 sealed
 clip=$(find "$D/run/clips" -name '*-0.rlc' | head -n 1)
 "$BIN/roadloop" where "$clip" --socket "$D/run.sock" | grep -q ' sealed: ' || fail "where does not know the clip"
 "$BIN/roadloop" where 00112233445566778899aabbccddeeff --socket "$D/run.sock" 2>/dev/null && fail "where knows what is not there"
+id=$(basename "$clip" -0.rlc)
+{ "$BIN/roadloop" retry "$id" --socket "$D/run.sock" 2>&1 || true; } | grep -q 'is not parked' || fail "retry of a clip that is not parked"
+{ "$BIN/roadloop" retry --all --socket "$D/run.sock" 2>&1 || true; } | grep -q 'no clip is parked' || fail "retry --all where none is parked"
 "$BIN/roadloop" status --metrics --socket "$D/run.sock" | tail -n 1 | grep -q '^# EOF' || fail "no metrics"
 begin=$(date +%s%N)
 kill -TERM "$daemon"
