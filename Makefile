@@ -249,11 +249,15 @@ ORACLES = \
 	rav4_reference.py \
 	metrics.py
 
-# One binary per module: tests/test_<module>.c
+# One binary per module: tests/test_<module>.c. Those that wait for brokers and disks come first.
 TESTS = \
-	test_assembler \
-	test_dataset \
 	test_sink \
+	test_kafka \
+	test_uploader \
+	test_clipstore \
+	test_replay \
+	test_dataset \
+	test_assembler \
 	test_clip \
 	test_recording \
 	test_engine \
@@ -264,16 +268,12 @@ TESTS = \
 	test_err \
 	test_mcap \
 	test_mcap_conformance \
-	test_kafka \
 	test_wire \
 	test_outbox \
-	test_uploader \
 	test_scheduler \
-	test_clipstore \
 	test_store \
 	test_pipeline \
 	test_recorder \
-	test_replay \
 	test_session \
 	test_export_mcap \
 	test_pbw \
@@ -398,10 +398,7 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIB)
 
 .PHONY: unit
 unit: all $(TEST_BIN) ## build and run the unit tests of one variant (V=...)
-	@n=0; for t in $(TEST_BIN); do ./$$t > $$t.out 2>&1; rc=$$?; \
-		if [ $$rc != 0 ]; then tail -n 60 $$t.out; echo "FAILED: $$t"; exit 1; fi; \
-		k=$$(sed -nE 's/.*PASSED *\] ([0-9]+) test.*/\1/p' $$t.out | tail -n 1); \
-		echo "$$(basename $$t) $$k"; n=$$((n + k)); done; echo "$$n unit tests pass ($(V))"
+	@tests/unit.sh $(V) $(TEST_BIN)
 
 .PHONY: deps
 deps: ## install what the build needs (Debian packages), or print the command

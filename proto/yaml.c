@@ -32,6 +32,8 @@ struct reader {
     yaml_parser_t parser;
     struct entry *stack[YAML_DEPTH_MAX];
     uint32_t depth, nodes;
+    yaml_mark_t last_mark; /* where mark_offset was last asked for, and what it found */
+    uint32_t last_offset;
     /* A key waits here for its value. */
     const char *key;
     uint32_t key_hash, key_line, key_column;
@@ -51,17 +53,24 @@ static uint32_t mark_bytes(const struct yaml_tree *tree)
     return tree->size >= 3 && !memcmp(tree->bytes, "\xef\xbb\xbf", 3) ? 3 : 0;
 }
 
-/* libyaml counts characters; files, editors and we count bytes. */
-static uint32_t mark_offset(const struct yaml_tree *tree, const yaml_mark_t *mark)
+/* libyaml counts characters; files, editors and we count bytes. Marks mostly go forward, so it walks
+ * on from the last one: a file of one long line must not cost the square of its length. */
+static uint32_t mark_offset(struct reader *r, const yaml_mark_t *mark)
 {
+    const struct yaml_tree *tree = r->tree;
+    yaml_mark_t *last = &r->last_mark;
+
     if (mark->line >= tree->line_count)
         return tree->size;
-    uint32_t at = tree->lines[mark->line];
-    if (at == 0)
-        at = mark_bytes(tree);
-    for (size_t i = 0; i < mark->column && at < tree->size; i++)
-        at += utf8_len(tree->bytes[at]);
-    return at < tree->size ? at : tree->size;
+    if (mark->line != last->line || mark->column < last->column || !r->last_offset) {
+        *last = (yaml_mark_t){ .line = mark->line };
+        r->last_offset = tree->lines[mark->line];
+        if (!mark->line)
+            r->last_offset = mark_bytes(tree);
+    }
+    for (; last->column < mark->column && r->last_offset < tree->size; last->column++)
+        r->last_offset += utf8_len(tree->bytes[r->last_offset]);
+    return r->last_offset < tree->size ? r->last_offset : tree->size;
 }
 
 static void offset_place(const struct yaml_tree *tree, uint32_t offset, uint32_t *line,
@@ -85,7 +94,7 @@ static int refuse(struct reader *r, int code, const yaml_mark_t *mark, const cha
 {
     uint32_t line, column;
 
-    offset_place(r->tree, mark_offset(r->tree, mark), &line, &column);
+    offset_place(r->tree, mark_offset(r, mark), &line, &column);
     return err_at(r->err, code, r->tree->file, line, column, "%s%s", text, what);
 }
 
@@ -145,7 +154,7 @@ static int check_duplicate(struct reader *r, const struct entry *map, const yaml
         if (((const struct entry *)n)->key_hash != r->key_hash || strcmp(n->key, r->key) != 0)
             continue;
         uint32_t line, column;
-        offset_place(r->tree, mark_offset(r->tree, mark), &line, &column);
+        offset_place(r->tree, mark_offset(r, mark), &line, &column);
         return err_at(r->err, -EBADMSG, r->tree->file, line, column,
                       "key '%s' stands here a second time; the first is in line %u", r->key,
                       n->key_line);
@@ -169,7 +178,7 @@ static int take_key(struct reader *r, const yaml_event_t *event)
     if (!r->key)
         return -ENOMEM;
     r->key_hash = text_hash(r->key);
-    offset_place(r->tree, mark_offset(r->tree, &event->start_mark), &r->key_line, &r->key_column);
+    offset_place(r->tree, mark_offset(r, &event->start_mark), &r->key_line, &r->key_column);
     return check_duplicate(r, map, &event->start_mark);
 }
 
@@ -183,8 +192,8 @@ static int add_node(struct reader *r, const yaml_event_t *event, enum yaml_kind 
         return -ENOMEM;
     struct yaml_node *node = &entry->node;
     node->kind = kind;
-    node->begin = mark_offset(r->tree, &event->start_mark);
-    node->end = mark_offset(r->tree, &event->end_mark);
+    node->begin = mark_offset(r, &event->start_mark);
+    node->end = mark_offset(r, &event->end_mark);
     offset_place(r->tree, node->begin, &node->line, &node->column);
     node->key = r->key;
     node->key_line = r->key_line;
@@ -303,7 +312,7 @@ static int parser_error(struct reader *r)
                                              ? r->parser.problem_offset : r->tree->size),
                      &line, &column);
     else
-        offset_place(r->tree, mark_offset(r->tree, &r->parser.problem_mark), &line, &column);
+        offset_place(r->tree, mark_offset(r, &r->parser.problem_mark), &line, &column);
     return err_at(r->err, -EBADMSG, r->tree->file, line, column, "not YAML: %s", problem);
 }
 

@@ -28,7 +28,7 @@ struct fixture {
     rd_kafka_t *rk;
     rd_kafka_mock_cluster_t *cluster;
     char root[64], dataset[96], cache[96], topics[WIRE_TOPIC_COUNT][WIRE_TOPIC_MAX];
-    struct kafka_setting quick[3];
+    struct kafka_setting quick[4];
     struct kafka_config kafka;
     struct kafka_producer *car;
     struct kafka_consumer *words;
@@ -83,8 +83,9 @@ static int setup(void **state)
     f->quick[0] = (struct kafka_setting){ "linger.ms", "0" };
     f->quick[1] = (struct kafka_setting){ "reconnect.backoff.max.ms", "100" };
     f->quick[2] = (struct kafka_setting){ "retry.backoff.ms", "50" };
+    f->quick[3] = (struct kafka_setting){ "fetch.wait.max.ms", "10" };
     f->kafka = (struct kafka_config){ rd_kafka_mock_cluster_bootstraps(f->cluster), "test",
-                                      f->quick, 3 };
+                                      f->quick, 4 };
     snprintf(f->root, sizeof f->root, "/tmp/test_sink.XXXXXX");
     if (!mkdtemp(f->root) || kafka_producer_open(&f->kafka, &err, &f->car))
         return -1;
@@ -123,7 +124,7 @@ static void open_sink(struct fixture *f)
     struct err err = { .text = "" };
 
     f->config = (struct sink_config){
-        .bootstrap = f->kafka.bootstrap, .settings = f->quick, .setting_count = 3, .env = "test",
+        .bootstrap = f->kafka.bootstrap, .settings = f->quick, .setting_count = 4, .env = "test",
         .group = "sink", .partitions = partitions, .partition_count = PARTITIONS,
         .dataset = f->dataset, .cache = f->cache, .partial_after_ns = 900 * INT64_C(1000000000),
         .release_after_ns = 3600 * INT64_C(1000000000), .clips_max = 100, .vehicle_clips_max = 50,
