@@ -179,6 +179,11 @@ SINK_SRC = \
 	tools/sink/walk.c
 
 TOOLS_SRC = \
+	tools/sim/cuts.c \
+	tools/sim/fleet.c \
+	tools/sim/uplink.c \
+	tools/sim/vehicle.c \
+	tools/cmd_simulate.c \
 	tools/cmd_check.c \
 	tools/doctor.c \
 	tools/cmd_where.c \
@@ -211,6 +216,7 @@ E2E = \
 	kill.py \
 	partial.py \
 	poison.py \
+	simulate.py \
 	group.py \
 	docs_rules \
 	replay \
@@ -293,7 +299,8 @@ TESTS = \
 	test_signals_json \
 	test_control \
 	test_clock \
-	test_source_dgram
+	test_source_dgram \
+	test_simulate
 
 FUZZ = \
 	fuzz_yaml \
@@ -429,7 +436,7 @@ check-layers: ## includes follow the data, third-party headers in one file each,
 	@tests/lint/layers.sh && echo "layers hold"
 
 HEADERS = $(sort $(wildcard proto/*.h proto/formats/*.h triggers/*.h storage/*.h uploader/*.h daemon/*.h \
-	tools/*.h tools/sink/*.h))
+	tools/*.h tools/sim/*.h tools/sink/*.h))
 .PHONY: check-headers
 check-headers: $(GEN_HDR) ## each header compiles alone
 	@tests/lint/headers.sh $(B)/gen $(HEADERS) && echo "$(words $(HEADERS)) headers compile alone"

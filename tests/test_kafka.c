@@ -159,6 +159,10 @@ static void test_assigned_consumer_reads_what_was_sent(void **state)
     assert_int_equal(kafka_consumer_bounds(consumer, TOPIC, place.partition, WAIT_MS, &first, &end),
                      0);
     assert_int_equal(end, report.offset + 1);
+    end = -1;
+    assert_int_equal(kafka_producer_bounds(producer, TOPIC, place.partition, WAIT_MS, &first, &end),
+                     0);
+    assert_int_equal(end, report.offset + 1);
     kafka_consumer_close(consumer);
     kafka_producer_close(producer, 0);
 }

@@ -25,6 +25,7 @@ static const struct command commands[] = {
     { "convert", cmd_convert, "turn a recording into another format, or cut it" },
     { "inspect", cmd_inspect, "show what a clip holds, and check every byte of it" },
     { "mock-broker", cmd_mock_broker, "a Kafka cluster in memory, for demos and tests" },
+    { "simulate", cmd_simulate, "a fleet in one process, for the load of brokers and sinks" },
     { "sink", cmd_sink, "the receiving end: run, status, reexport" },
     { "status", cmd_status, "what the daemon does now" },
     { "doctor", cmd_doctor, "what is wrong with this vehicle, and what to do" },

@@ -165,6 +165,10 @@ int kafka_consumer_bounds(struct kafka_consumer *consumer, const char *topic, in
 /* Partitions of a topic (>= 1), -ENOENT when there is no such topic, -ETIMEDOUT, -EIO. */
 int kafka_consumer_partitions(struct kafka_consumer *consumer, const char *topic, int timeout_ms);
 int kafka_producer_partitions(struct kafka_producer *producer, const char *topic, int timeout_ms);
+/* As kafka_consumer_bounds, at once: on a consumer that reads already, the question waits behind the
+ * fetch that the broker holds open (half a second). */
+int kafka_producer_bounds(struct kafka_producer *producer, const char *topic, int32_t partition,
+                          int timeout_ms, int64_t *ret_first, int64_t *ret_end);
 
 /* ---- Topics (tools: `roadloop topics create`) ---- */
 struct kafka_topic_spec {

@@ -345,3 +345,20 @@ int kafka_producer_partitions(struct kafka_producer *producer, const char *topic
 {
     return producer->rk ? kafka_conf_partitions(producer->rk, topic, timeout_ms) : -EIO;
 }
+
+int kafka_producer_bounds(struct kafka_producer *producer, const char *topic, int32_t partition,
+                          int timeout_ms, int64_t *ret_first, int64_t *ret_end)
+{
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__STATE;
+
+    if (producer->rk)
+        code = rd_kafka_query_watermark_offsets(producer->rk, topic, partition, ret_first, ret_end,
+                                                timeout_ms);
+    switch (code) {
+    case RD_KAFKA_RESP_ERR_NO_ERROR: return 0;
+    case RD_KAFKA_RESP_ERR__TIMED_OUT: case RD_KAFKA_RESP_ERR__TRANSPORT: return -ETIMEDOUT;
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC: case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART: return -ENOENT;
+    default: return -EIO;
+    }
+}

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PARTITIONS_MAX 4 /* of receipts: one a pseudonym */
+#define PARTITIONS_MAX 10 /* of receipts: one a pseudonym; `simulate` shares a connection */
 #define METADATA_MS 1000 /* a call inside listen; the upload thread may wait that long */
 
 static_assert(WIRE_HEADERS_MAX <= KAFKA_HEADERS_MAX, "all headers fit a message");
@@ -68,7 +68,7 @@ static int start_of(struct context *c, int32_t partition, bool stored, int64_t o
 {
     int64_t first, end;
 
-    int rc = kafka_consumer_bounds(c->consumer, c->topics[WIRE_TOPIC_RECEIPT], partition,
+    int rc = kafka_producer_bounds(c->producer, c->topics[WIRE_TOPIC_RECEIPT], partition,
                                    METADATA_MS, &first, &end);
     if (rc)
         return rc;
@@ -90,7 +90,7 @@ static int listen_to(void *opaque, const char *pseudonym,
 
     if (!c->consumer)
         return 0;
-    int count = kafka_consumer_partitions(c->consumer, topic, METADATA_MS);
+    int count = kafka_producer_partitions(c->producer, topic, METADATA_MS);
     if (count < 0)
         return count;
     int32_t partition = wire_partition(pseudonym, strlen(pseudonym), count);

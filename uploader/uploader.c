@@ -494,6 +494,19 @@ static int park_job(struct uploader *u, const struct job *job)
     return 0;
 }
 
+/* All of it is at the far end, or will never be sent: an open descriptor would keep the bytes of a
+ * deleted segment on the disk. Asked for again, it is opened and verified again. */
+static void close_files(struct uploader *u, const uint8_t clip_id[CLIP_ID_BYTES])
+{
+    for (unsigned i = 0; i < FILES; i++) {
+        struct file *file = &u->files[i];
+        if (file->fd < 0 || memcmp(file->clip_id, clip_id, CLIP_ID_BYTES))
+            continue;
+        (void)close(file->fd);
+        file->fd = -1;
+    }
+}
+
 int uploader_put(struct uploader *u, const struct job *job, int64_t now_ns)
 {
     int rc = scheduler_put(u->scheduler, job, now_ns);
@@ -502,6 +515,8 @@ int uploader_put(struct uploader *u, const struct job *job, int64_t now_ns)
         return -EAGAIN;
     if (rc == -EINVAL)
         return park_job(u, job);
+    if (job->kind == JOB_CANCEL)
+        close_files(u, job->final.about.clip_id);
     if (rc == 0 && job->kind != JOB_CANCEL)
         want_pseudonym(u, job->final.about.pseudonym);
     return rc;
@@ -535,7 +550,12 @@ int64_t uploader_turn(struct uploader *u, int wait_ms, int64_t now_ns)
 
 int uploader_take(struct uploader *u, struct outcome *ret_outcome)
 {
-    return scheduler_take(u->scheduler, ret_outcome);
+    int rc = scheduler_take(u->scheduler, ret_outcome);
+
+    if (rc == 1 && (ret_outcome->kind == OUTCOME_ACKED || ret_outcome->kind == OUTCOME_RECEIPTED ||
+                    ret_outcome->kind == OUTCOME_PARKED))
+        close_files(u, ret_outcome->clip_id);
+    return rc;
 }
 
 void uploader_stats(const struct uploader *u, struct uploader_stats *ret_stats)

@@ -33,6 +33,11 @@ struct outgoing {
     struct outgoing_stats stats;
 };
 
+struct kafka_producer *outgoing_producer(const struct outgoing *o)
+{
+    return o->producer;
+}
+
 int outgoing_open(const struct kafka_config *kafka, const char *env, struct err *err,
                   struct outgoing **ret_outgoing)
 {

@@ -33,6 +33,9 @@ int outgoing_announce(struct outgoing *outgoing, int32_t partition, int64_t hold
 int outgoing_dead_letter(struct outgoing *outgoing, const struct kafka_event *message,
                          const char *reason, bool hold);
 
+/* For questions to the broker: on a consumer they wait behind its open fetch. Borrowed. */
+struct kafka_producer *outgoing_producer(const struct outgoing *outgoing);
+
 /* Room for whatever one message can lead to. */
 bool outgoing_has_room(const struct outgoing *outgoing);
 /* Sends and takes reports; never waits longer than timeout_ms. */

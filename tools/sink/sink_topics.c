@@ -77,7 +77,8 @@ static void take_event(struct sink *sink, const struct kafka_event *event)
 /* A topic that is not there yet is none; not to know is an error. */
 static int add_places(struct sink *sink, const char *topic)
 {
-    int count = kafka_consumer_partitions(sink->topics, topic, SINK_METADATA_MS);
+    int count = kafka_producer_partitions(outgoing_producer(sink->outgoing), topic,
+                                          SINK_METADATA_MS);
 
     for (int i = 0; i < count && sink->topic_place_count < SINK_PARTITIONS_MAX; i++) {
         struct kafka_place place = { .partition = i, .offset = KAFKA_OFFSET_BEGIN };
@@ -163,7 +164,7 @@ int topics_catch_up(void *context)
     for (uint32_t i = 0; !rc && i < sink->topic_place_count; i++) {
         if (!is_artifact(sink, &sink->topic_places[i]))
             continue;
-        rc = kafka_consumer_bounds(sink->topics, sink->topic_places[i].topic,
+        rc = kafka_producer_bounds(outgoing_producer(sink->outgoing), sink->topic_places[i].topic,
                                    sink->topic_places[i].partition, SINK_METADATA_MS, &first,
                                    &ends[i]);
         if (!rc && first == ends[i])
