@@ -110,6 +110,7 @@ STORAGE_SRC = \
 
 UPLOADER_SRC = \
 	uploader/backoff.c \
+	uploader/kafka_admin.c \
 	uploader/kafka_conf.c \
 	uploader/kafka_consumer.c \
 	uploader/kafka_producer.c \
@@ -189,6 +190,9 @@ TOOLS_SRC = \
 	tools/cmd_where.c \
 	tools/cmd_retry.c \
 	tools/cmd_trigger.c \
+	tools/cmd_topics.c \
+	tools/topics.c \
+	tools/kafka_options.c \
 	tools/cmd_status.c \
 	tools/cmd_doctor.c \
 	tools/ask.c \
@@ -213,6 +217,7 @@ E2E = \
 	artifacts.py \
 	broken.py \
 	demo_clips.py \
+	kafka_real.py \
 	kill.py \
 	partial.py \
 	poison.py \
@@ -290,6 +295,7 @@ TESTS = \
 	test_group \
 	test_rowbuf \
 	test_merge \
+	test_topics \
 	test_doctor \
 	test_metrics \
 	test_config \
@@ -500,7 +506,7 @@ test-long: ## the millions: an hour of fuzzing a target, kill loops without end;
 	@FUZZ_SECONDS=3600 STEP_TIMEOUT=86400 KILL_CYCLES=1000 REPLAY_SEEDS=1000 RULES_CASES_LONG=1000000 $(MAKE) --no-print-directory test-ci
 
 .PHONY: demo
-demo: ## a real drive through daemon, broker and sink; ends with a table of clips
+demo: ## a real drive through daemon, broker and sink, then a table (BROKER=kafka: Apache Kafka itself)
 	@$(MAKE) --no-print-directory deps
 	@echo "building" && $(MAKE) --no-print-directory -s -j2 all
 	@tools/demo.sh

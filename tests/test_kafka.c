@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #define TOPIC "roadloop.test.clip.v1"
@@ -347,6 +348,58 @@ static void test_settings_are_passed_through_or_refused(void **state)
     }
 }
 
+/* K31: a value from a file or the environment; an error names the place and never what is in it. */
+static void test_secrets_come_from_files_and_the_environment(void **state)
+{
+    static const struct {
+        const char *key, *content;
+        int want;
+        const char *says;
+    } cases[] = {
+        { "security.protocol.file", "plaintext\nrest\n", 0, "" },
+        { "security.protocol.file", "plaintext", 0, "" },
+        { "security.protocol.file", "hush-hush\n", -EINVAL, "security.protocol.file: the value" },
+        { "security.protocol.file", "\n", -ENODATA, "its first line is empty" },
+        { "acks.file", "1\n", -EINVAL, "fixed by the contract" },
+        { "no.such.file", "1\n", -EINVAL, "there is no such setting" },
+        { "security.protocol.env", NULL, -ENODATA, "there is no variable" },
+        { "security.protocol.file", NULL, -ENOENT, "No such file" },
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char path[] = "/tmp/roadloop-test-XXXXXX";
+        struct kafka_setting setting = { cases[i].key, path };
+        struct kafka_config config = f->config;
+        struct kafka_producer *producer = NULL;
+        struct err err = { 0 };
+        int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        if (cases[i].content)
+            assert_int_equal(write(fd, cases[i].content, strlen(cases[i].content)),
+                             strlen(cases[i].content));
+        else
+            assert_int_equal(unlink(path), 0);
+        assert_int_equal(close(fd), 0);
+        config.settings = &setting;
+        config.setting_count = 1;
+        assert_int_equal(kafka_producer_open(&config, &err, &producer), cases[i].want);
+        assert_non_null(strstr(err.text, cases[i].says));
+        assert_null(strstr(err.text, "hush-hush"));
+        kafka_producer_close(producer, 0);
+        (void)unlink(path);
+    }
+    assert_int_equal(setenv("ROADLOOP_TEST_SECRET", "plaintext", 1), 0);
+    struct kafka_setting setting = { "security.protocol.env", "ROADLOOP_TEST_SECRET" };
+    struct kafka_config config = f->config;
+    struct kafka_producer *producer = NULL;
+    struct err err = { 0 };
+    config.settings = &setting;
+    config.setting_count = 1;
+    assert_int_equal(kafka_producer_open(&config, &err, &producer), 0);
+    kafka_producer_close(producer, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +415,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fatal_error_makes_the_handle_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_queue_is_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_settings_are_passed_through_or_refused, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_secrets_come_from_files_and_the_environment, setup,
                                         teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

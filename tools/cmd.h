@@ -28,6 +28,7 @@ int cmd_status(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_simulate(int argc, char **argv);
+int cmd_topics(int argc, char **argv);
 int cmd_sink(int argc, char **argv);
 
 #endif

@@ -35,7 +35,8 @@ static const char usage[] =
     "  --vehicle-bytes N    declared bytes of one car's open clips (536870912)\n"
     "  --quarantine-bytes N kept of one car's clips that cannot be stored (268435456)\n"
     "  --metrics FILE       OpenMetrics text, every 2 s\n"
-    "  --kafka KEY=VALUE    a librdkafka setting (security.protocol, ssl.ca.location, ...)\n"
+    "  --kafka KEY=VALUE    a librdkafka setting (security.protocol, ssl.ca.location, ...);\n"
+    "                       KEY.file=PATH and KEY.env=NAME take it from a file or the environment\n"
     "status: committed offset, end and lag of each partition. Exit status 1 when it lags.\n"
     "reexport: CLIP.rN.mcap for clips stored raw-only (--all: every clip, or those named).\n";
 
@@ -95,18 +96,6 @@ static int parse_partitions(const char *text, struct cmd_sink_options *o)
     return o->partition_count ? 0 : -EINVAL;
 }
 
-/* Splits KEY=VALUE in place: argv is ours to change. */
-static int parse_setting(char *text, struct cmd_sink_options *o)
-{
-    char *equals = strchr(text, '=');
-
-    if (!equals || o->setting_count == KAFKA_SETTINGS_MAX)
-        return -EINVAL;
-    *equals = '\0';
-    o->settings[o->setting_count++] = (struct kafka_setting){ text, equals + 1 };
-    return 0;
-}
-
 struct text_option {
     const char *name;
     const char **to;
@@ -141,7 +130,7 @@ static int take_option(const char *name, char *value, struct cmd_sink_options *o
             return parse_number(value, numbers[i].min, numbers[i].max, numbers[i].to);
     if (!strcmp(name, "--partitions"))
         return parse_partitions(value, o);
-    return !strcmp(name, "--kafka") ? parse_setting(value, o) : -ENOENT;
+    return !strcmp(name, "--kafka") ? kafka_options_add(&o->kafka, value) : -ENOENT;
 }
 
 /* Words that are no options stay in o->words. */
@@ -174,7 +163,7 @@ static void run_config(const struct cmd_sink_options *o, const char *cache,
                        struct sink_config *config)
 {
     *config = (struct sink_config){
-        .bootstrap = o->bootstrap, .settings = o->settings, .setting_count = o->setting_count,
+        .bootstrap = o->bootstrap, .settings = o->kafka.items, .setting_count = o->kafka.count,
         .env = o->env, .group = o->group,
         .partitions = o->partition_count ? o->partitions : NULL,
         .partition_count = o->partition_count, .dataset = o->dataset, .cache = cache,

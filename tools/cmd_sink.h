@@ -2,6 +2,7 @@
 #ifndef TOOLS_CMD_SINK_H
 #define TOOLS_CMD_SINK_H
 #include "proto/frame.h"
+#include "tools/kafka_options.h"
 #include "tools/sink/sink.h"
 
 #include <stdbool.h>
@@ -9,8 +10,8 @@
 struct cmd_sink_options {
     const char *bootstrap, *env, *group, *dataset, *drop, *artifacts, *cache, *metrics;
     int32_t partitions[SINK_PARTITIONS_MAX];
-    uint32_t partition_count, setting_count;
-    struct kafka_setting settings[KAFKA_SETTINGS_MAX];
+    uint32_t partition_count;
+    struct kafka_options kafka;
     int64_t partial_after_s, release_after_s; /* release 0: four times partial */
     int64_t open_clips, vehicle_clips, vehicle_bytes, quarantine_bytes;
     bool json, all;

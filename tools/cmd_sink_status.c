@@ -79,7 +79,7 @@ int cmd_sink_status(const struct cmd_sink_options *o)
 {
     const struct kafka_consumer_config config = {
         .kafka = { .bootstrap = o->bootstrap, .client_id = "roadloop-sink-status",
-                   .settings = o->settings, .setting_count = o->setting_count },
+                   .settings = o->kafka.items, .setting_count = o->kafka.count },
         .group = o->group };
     struct line lines[SINK_PARTITIONS_MAX] = { 0 };
     struct kafka_consumer *consumer;

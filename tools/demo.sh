@@ -14,15 +14,25 @@ zstd -dqf tests/data/rav4/can.log.zst -o "$D/can.log"
 echo "1. a drive: $(wc -l <"$D/can.log") frames in 60 s on two buses, Toyota RAV4 2017 (tests/data/rav4/NOTICE)"
 
 mkfifo "$D/broker.in"
-"$R" mock-broker --topic roadloop.demo.clip.v1:4 --topic roadloop.demo.receipt.v1:4 --topic roadloop.demo.artifact.v1:1 \
-    --topic roadloop.demo.status.v1:4 --topic roadloop.demo.dataset.v1:4 --topic roadloop.demo.dlq.v1:4 \
-    <"$D/broker.in" >"$D/broker.out" 2>"$D/broker.log" &
+if [ "${BROKER:-mock}" = kafka ]; then
+    python3 tests/kafka/broker.py deps
+    python3 tests/kafka/broker.py run <"$D/broker.in" >"$D/broker.out" 2>"$D/broker.log" &
+else
+    "$R" mock-broker --topic roadloop.demo.clip.v1:4 --topic roadloop.demo.receipt.v1:4 --topic roadloop.demo.artifact.v1:1 \
+        --topic roadloop.demo.status.v1:4 --topic roadloop.demo.dataset.v1:4 --topic roadloop.demo.dlq.v1:4 \
+        <"$D/broker.in" >"$D/broker.out" 2>"$D/broker.log" &
+fi
 pids+=($!)
 exec 9>"$D/broker.in"
-for _ in $(seq 100); do [ -s "$D/broker.out" ] && break; sleep 0.1; done
+for _ in $(seq 600); do [ -s "$D/broker.out" ] && break; sleep 0.1; done
 brokers=$(head -n 1 "$D/broker.out")
 [ -n "$brokers" ] || fail "the broker did not start"
-echo "2. an embedded broker (librdkafka's mock, a process of its own) at $brokers"
+if [ "${BROKER:-mock}" = kafka ]; then
+    "$R" topics create --bootstrap "$brokers" --env demo --partitions 4 >"$D/topics.log" || fail "the topics cannot be made"
+    echo "2. Apache Kafka itself (one node, KRaft) at $brokers, its topics made by \`roadloop topics create\`"
+else
+    echo "2. an embedded broker (librdkafka's mock, a process of its own) at $brokers"
+fi
 
 "$R" sink run --bootstrap "$brokers" --env demo --dataset "$D/dataset" --cache "$D/sink.sqlite" --partitions 0-3 \
     >"$D/sink.log" 2>&1 &

@@ -27,6 +27,7 @@ static const struct command commands[] = {
     { "mock-broker", cmd_mock_broker, "a Kafka cluster in memory, for demos and tests" },
     { "simulate", cmd_simulate, "a fleet in one process, for the load of brokers and sinks" },
     { "sink", cmd_sink, "the receiving end: run, status, reexport" },
+    { "topics", cmd_topics, "make the Kafka topics of an environment, or say how they differ" },
     { "status", cmd_status, "what the daemon does now" },
     { "doctor", cmd_doctor, "what is wrong with this vehicle, and what to do" },
     { "where", cmd_where, "the state of a clip in this vehicle, and why it was not sent" },

@@ -26,7 +26,9 @@ struct kafka_setting {
 };
 
 /* Copied at open. `settings` are librdkafka's own keys (security.protocol, ssl.*, sasl.*, ...), set
- * after ours; the few that the design depends on are refused (docs/KAFKA.md, K30). */
+ * after ours; the few that the design depends on are refused (docs/KAFKA.md, K30). KEY.file takes the
+ * value of KEY from the first line of a file, KEY.env from the environment: so no password stands in
+ * a configuration or command line, and none is ever in an error (K31). */
 struct kafka_config {
     const char *bootstrap; /* host:port[,host:port...] */
     const char *client_id; /* pseudonym of the vehicle, or "roadloop-sink" */
@@ -169,16 +171,5 @@ int kafka_producer_partitions(struct kafka_producer *producer, const char *topic
  * fetch that the broker holds open (half a second). */
 int kafka_producer_bounds(struct kafka_producer *producer, const char *topic, int32_t partition,
                           int timeout_ms, int64_t *ret_first, int64_t *ret_end);
-
-/* ---- Topics (tools: `roadloop topics create`) ---- */
-struct kafka_topic_spec {
-    const char *name;
-    int32_t partitions, replication;
-    const char *cleanup;    /* "delete" or "compact" */
-    int64_t retention_ms;   /* 0: broker's default */
-};
-/* 0: made; -EEXIST; -ETIMEDOUT; -EIO, with *err. */
-int kafka_topic_create(struct kafka_producer *producer, const struct kafka_topic_spec *spec,
-                       int timeout_ms, struct err *err);
 
 #endif

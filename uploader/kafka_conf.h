@@ -25,7 +25,11 @@ struct kafka_conf_copy {
 int kafka_conf_keep(const struct kafka_config *config, struct kafka_conf_copy *ret_copy);
 void kafka_conf_release(struct kafka_conf_copy *copy);
 
-/* Partitions of a topic, asked of the broker: >= 1, -ENOENT, -ETIMEDOUT or -EIO. */
+/* A number that differs when one of the files that the settings name (KEY.file, *.location) is
+ * another one than before. */
+uint64_t kafka_conf_files(const struct kafka_conf_copy *copy);
+
+/* Partitions of a topic, asked of the broker: >= 1, -ENOENT, -EACCES, -ETIMEDOUT or -EIO. */
 int kafka_conf_partitions(struct rd_kafka_s *rk, const char *topic, int timeout_ms);
 
 #endif

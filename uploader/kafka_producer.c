@@ -302,45 +302,6 @@ void kafka_producer_break(struct kafka_producer *producer)
     (void)rd_kafka_test_fatal_error(producer->rk, RD_KAFKA_RESP_ERR_UNKNOWN, "asked for by a test");
 }
 
-int kafka_topic_create(struct kafka_producer *producer, const struct kafka_topic_spec *spec,
-                       int timeout_ms, struct err *err)
-{
-    char reason[KAFKA_REASON_MAX], retention[32];
-    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(spec->name, spec->partitions,
-                                                       spec->replication, reason, sizeof reason);
-    if (!topic)
-        return err_plain(err, -EINVAL, "topic %s: %s", spec->name, reason);
-    (void)rd_kafka_NewTopic_set_config(topic, "cleanup.policy", spec->cleanup);
-    (void)snprintf(retention, sizeof retention, "%lld", (long long)spec->retention_ms);
-    if (spec->retention_ms)
-        (void)rd_kafka_NewTopic_set_config(topic, "retention.ms", retention);
-    rd_kafka_AdminOptions_t *options =
-        rd_kafka_AdminOptions_new(producer->rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
-    (void)rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, NULL, 0);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(producer->rk);
-    rd_kafka_CreateTopics(producer->rk, &topic, 1, options, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms);
-    rd_kafka_resp_err_t code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
-    const rd_kafka_CreateTopics_result_t *result =
-        event ? rd_kafka_event_CreateTopics_result(event) : NULL;
-    if (!code && result) {
-        size_t count;
-        const rd_kafka_topic_result_t **items = rd_kafka_CreateTopics_result_topics(result, &count);
-        code = count ? rd_kafka_topic_result_error(items[0]) : RD_KAFKA_RESP_ERR__FAIL;
-    }
-    if (event)
-        rd_kafka_event_destroy(event);
-    rd_kafka_queue_destroy(queue);
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_NewTopic_destroy(topic);
-    if (!code)
-        return 0;
-    int rc = code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS ? -EEXIST
-             : code == RD_KAFKA_RESP_ERR__TIMED_OUT         ? -ETIMEDOUT
-                                                            : -EIO;
-    return err_plain(err, rc, "topic %s: %s", spec->name, rd_kafka_err2str(code));
-}
-
 int kafka_producer_partitions(struct kafka_producer *producer, const char *topic, int timeout_ms)
 {
     return producer->rk ? kafka_conf_partitions(producer->rk, topic, timeout_ms) : -EIO;

@@ -19,6 +19,7 @@ B = os.path.join(ROOT, os.environ.get('B', 'build/release'))
 ROADLOOP, ROADLOOPD = os.path.join(B, 'roadloop'), os.path.join(B, 'roadloopd')
 RELAY = os.path.join(B, 'tests/kafka_relay')
 RAV4 = os.path.join(ROOT, 'tests/data/rav4')
+SUBARU = os.path.join(ROOT, 'tests/data/subaru')
 DBCS = [f'can0={RAV4}/toyota_nodsu_pt_generated.dbc', f'can1={RAV4}/toyota_adas.dbc']
 ADMIN = (os.path.join(ROOT, 'build/venv/bin/python'), os.path.join(ROOT, 'tests/kafka/admin.py'))
 BUSY = os.path.join(ROOT, 'tests/data/packs/busy.yaml')
@@ -73,6 +74,10 @@ def total(values, name):
     found = [value for key, value in values.items() if key.split('{')[0] == 'roadloop_' + name]
     check(found, f'no metric roadloop_{name}')
     return int(sum(found))
+
+
+def unpack(packed, path):
+    run('zstd', '-dqf', packed, '-o', path)
 
 
 def build_relay():
@@ -168,15 +173,15 @@ def new_broker():
 
 
 class Stack:
-    """One vehicle, one broker, one sink, in a folder of their own. broker: one that the test made; the stack closes it."""
+    """One vehicle, one broker, one sink, in a folder of their own. broker: one that the test made and closes itself."""
 
-    def __init__(self, pack=BUSY, log=None, seed=1, vehicle='car-1', broker=None, **config):
+    def __init__(self, pack=BUSY, log=None, seed=1, vehicle='car-1', broker=None, dbcs=DBCS, **config):
         self.random = random.Random(seed)
         self.folder = tempfile.mkdtemp(prefix='roadloop-e2e-')
-        self.log, self.pack, self.vehicle = log or self.path('can.log'), pack, vehicle
+        self.log, self.pack, self.vehicle, self.dbcs = log or self.path('can.log'), pack, vehicle, dbcs
         if not log:
-            run('zstd', '-dqf', f'{RAV4}/can.log.zst', '-o', self.log)
-        self.broker = broker or new_broker()
+            unpack(f'{RAV4}/can.log.zst', self.log)
+        self.broker, self.owns_broker = broker or new_broker(), broker is None
         self.config = {
             'transport': 'kafka', 'quota': '256MiB', 'rate': '8MiB', 'burst': '1MiB', 'chunk': '16KiB', 'speed': 'max',
             'writes_per_day': '4096MiB', 'artifacts': 'yes', 'extra': '', **config}
@@ -194,7 +199,7 @@ class Stack:
         with open(self.path(name), 'w') as f:
             f.write(f'''vehicle: {self.vehicle}
 recording: {{path: "{self.log}", speed: {c['speed']}}}
-databases: [{', '.join(DBCS)}]
+databases: [{', '.join(self.dbcs)}]
 packs: ["{self.pack}"]
 store: {{path: "{self.path('state')}", quota: {c['quota']}, chunk: {c['chunk']}, writes_per_day: {c['writes_per_day']}}}
 upload: {{transport: {c['transport']}, brokers: "{bootstrap or self.broker.bootstrap}", environment: {ENV}, rate: {c['rate']}, burst: {c['burst']}, artifacts: {c['artifacts']}}}
@@ -207,7 +212,7 @@ metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
         out = self.path('expected')
         shutil.rmtree(out, ignore_errors=True)
         command = [ROADLOOP, 'replay', self.log, '--rules', self.pack, '--out', out, '--config', self.path('roadloop.yaml')]
-        for dbc in DBCS:
+        for dbc in self.dbcs:
             command += ['--dbc', dbc]
         run(*command)
         clips = {}
@@ -320,7 +325,8 @@ metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
             if process and process.poll() is None:
                 process.kill()
                 process.wait()
-        self.broker.close()
+        if self.owns_broker:
+            self.broker.close()
 
     def __enter__(self):
         return self

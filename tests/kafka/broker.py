@@ -278,6 +278,7 @@ def main(command, *arguments):
     if command == 'deps':
         deps()
     elif command == 'run':
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # through `finally`: leave no node behind
         cluster = Cluster(int(*arguments) if arguments else 1)
         print(cluster.bootstrap, flush=True)
         try:
