@@ -185,6 +185,18 @@ TOOLS_SRC = \
 	tools/sim/uplink.c \
 	tools/sim/vehicle.c \
 	tools/cmd_simulate.c \
+	tools/cmd_backtest.c \
+	tools/backtest/backtest.c \
+	tools/backtest/corpus.c \
+	tools/backtest/diff.c \
+	tools/backtest/job.c \
+	tools/backtest/pool.c \
+	tools/backtest/report_json.c \
+	tools/backtest/report_text.c \
+	tools/backtest/statistics.c \
+	tools/backtest/tally.c \
+	tools/backtest/variants.c \
+	tools/backtest/verdict.c \
 	tools/cmd_check.c \
 	tools/doctor.c \
 	tools/cmd_where.c \
@@ -215,6 +227,7 @@ PROTO_MSG = \
 # End-to-end tests: tests/e2e/<name>.sh, run from the root with B=build/<variant>; exit 77 = lacks something.
 E2E = \
 	artifacts.py \
+	backtest.py \
 	broken.py \
 	demo_clips.py \
 	kafka_real.py \
@@ -290,6 +303,7 @@ TESTS = \
 	test_pbw \
 	test_rate \
 	test_backoff \
+	test_backtest \
 	test_timeline \
 	test_spsc \
 	test_group \

@@ -31,7 +31,7 @@ struct yaml_node {
     bool is_plain;                 /* YAML_TEXT: written without quotes and not as a block */
     uint32_t count;                /* of children */
     const struct yaml_node *first, *next; /* children and siblings in the order of the file */
-    uint32_t begin, end;           /* private: bytes of the source */
+    uint32_t begin, end;           /* bytes of the source; of a quoted text with its quotes */
 };
 
 struct yaml_tree;

@@ -15,6 +15,7 @@ int cmd_fail(const char *command, const struct err *err);
 /* Prints the usage text on standard error, after `why` where it is not NULL; returns CMD_BAD. */
 int cmd_usage(const char *command, const char *usage, const char *why);
 
+int cmd_backtest(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);

@@ -420,7 +420,7 @@ int cmd_replay(int argc, char **argv)
     struct replay_options options = { 0 };
     struct replay_stats stats;
     struct printer printer = { 0 };
-    const struct replay_listener listener = { &printer, on_note, on_clip };
+    const struct replay_listener listener = { .context = &printer, .note = on_note, .clip = on_clip };
     struct err err = { 0 };
 
     if (argc > 1 && !strcmp(argv[1], "--help"))

@@ -35,6 +35,8 @@ struct replay {
     struct clip_file clips[CLIPS_OPEN_MAX];
     int64_t first_stamp_ns, began_ns; /* for --speed 1 */
     uint64_t matched, unexpected;     /* fires of a clip, against its manifest */
+    int64_t last_stamp_ns, driven_ns;
+    bool has_stamp;
 };
 
 /* --- what the run is made of --- */
@@ -75,6 +77,8 @@ static int load_generation(struct replay *replay, const struct config *config)
     const char *packs[CONFIG_PACKS_MAX], *dbcs[CONFIG_DBCS_MAX];
     struct generation_config from = { .packs = options->packs,
                                       .pack_count = options->pack_count,
+                                      .texts = options->texts,
+                                      .text_count = options->text_count,
                                       .dbcs = options->dbcs,
                                       .dbc_count = options->dbc_count };
 
@@ -86,7 +90,7 @@ static int load_generation(struct replay *replay, const struct config *config)
         packs[i] = config->packs[i];
     for (uint32_t i = 0; i < config->dbc_count; i++)
         dbcs[i] = config->dbcs[i];
-    if (!from.pack_count) {
+    if (!from.pack_count && !from.text_count) {
         from.packs = packs;
         from.pack_count = config->pack_count;
     }
@@ -150,7 +154,8 @@ static int check_clip(struct replay *replay)
 {
     const struct recording_clip *clip = playback_clip(replay->playback);
 
-    if (!clip || !clip->header || !clip->header->rule || !clip->header->rule[0])
+    if (!clip || !clip->header || !clip->header->rule || !clip->header->rule[0] ||
+        replay->options->other_rules)
         return 0;
     if (!replay->generation->rules)
         return err_at(replay->err, -EINVAL, replay->options->logs[0], 0, 0,
@@ -344,7 +349,7 @@ static void take_notes(struct replay *replay)
     struct pipeline_note note;
 
     while (pipeline_take_note(replay->pipeline, &note)) {
-        if (replay->feed.clip && note.kind == PIPELINE_NOTE_FIRE)
+        if (replay->feed.clip && !replay->options->other_rules && note.kind == PIPELINE_NOTE_FIRE)
             compare_fire(replay, note.event);
         if (replay->listener->note)
             replay->listener->note(replay->listener->context, &note);
@@ -394,6 +399,16 @@ static void wait_for(struct replay *replay, int64_t stamp_ns)
     (void)nanosleep(&wait, NULL);
 }
 
+static void count_time(struct replay *replay, int64_t stamp_ns)
+{
+    int64_t step_ns = stamp_ns - replay->last_stamp_ns;
+
+    if (replay->has_stamp && step_ns > 0 && step_ns <= REPLAY_GAP_NS)
+        replay->driven_ns += step_ns;
+    replay->last_stamp_ns = stamp_ns;
+    replay->has_stamp = true;
+}
+
 static int run(struct replay *replay)
 {
     struct recording_item item;
@@ -405,6 +420,8 @@ static int run(struct replay *replay)
     while (!rc && (rc = playback_next(replay->playback, &item, replay->err)) == 1) {
         if (replay->options->real_time && item.kind == RECORDING_FRAME)
             wait_for(replay, item.row.frame.stamp_ns);
+        if (item.kind == RECORDING_FRAME)
+            count_time(replay, item.row.frame.stamp_ns);
         fed = feed_item(&replay->feed, replay->pipeline, &item);
         rc = fed ? err_plain(replay->err, fed, "a row does not go on from the one before it: %s",
                              strerror(-fed))
@@ -424,6 +441,9 @@ static int count_up(struct replay *replay, struct replay_stats *ret_stats)
     ret_stats->left_out = replay->feed.left_out;
     ret_stats->matched = replay->matched;
     ret_stats->unexpected = replay->unexpected;
+    ret_stats->driven_ns = replay->driven_ns;
+    ret_stats->is_clip = replay->feed.clip && replay->feed.clip->header &&
+                         replay->feed.clip->header->rule && replay->feed.clip->header->rule[0];
     if (replay->feed.clip && replay->feed.clip->manifest)
         for (uint32_t i = 0; i < replay->feed.clip->manifest->event_count; i++)
             ret_stats->listed += is_listed(&replay->feed.clip->manifest->events[i]);
@@ -457,6 +477,8 @@ int replay_run(const struct replay_options *options, const struct replay_listene
                                .err = err };
     int rc = open_all(replay);
     int64_t from_ns = clock_ns();
+    if (!rc && listener->loaded)
+        listener->loaded(listener->context, replay->generation);
     if (!rc)
         rc = run(replay);
     ret_stats->seconds = (double)(clock_ns() - from_ns) / 1e9;

@@ -9,12 +9,16 @@
 
 #define REPLAY_PATH_MAX 4096
 #define REPLAY_INPUTS_MAX 64
+#define REPLAY_GAP_NS (10 * NS_PER_S) /* nothing on any bus so long: nobody drives */
 
 struct replay_options {
     const char *logs[REPLAY_INPUTS_MAX], *packs[REPLAY_INPUTS_MAX], *dbcs[REPLAY_INPUTS_MAX];
     uint32_t log_count, pack_count, dbc_count;
+    const struct ruleset_pack *texts; /* packs from memory, instead of `packs`; borrowed */
+    uint32_t text_count;
     const char *config, *out, *codec, *vehicle, *format;
     bool real_time, json, strict;
+    bool other_rules; /* a clip may be run with other rules than made it: nothing is compared */
     bool wall_known;
     int64_t wall_start_ns; /* UTC of the first frame */
 };
@@ -36,11 +40,14 @@ struct replay_stats {
     /* A clip: events that its manifest lists, and fires that are among them or are not. */
     uint64_t listed, matched, unexpected;
     double seconds;  /* of the machine, without loading */
+    int64_t driven_ns; /* recorded time: between frames no further apart than REPLAY_GAP_NS */
+    bool is_clip;      /* the recording is a clip: a moment that some rule chose */
 };
 
-/* What the caller wants to hear of; either may be NULL. Pointers hold during the call. */
+/* What the caller wants to hear of; each may be NULL. Pointers hold during the call. */
 struct replay_listener {
     void *context;
+    void (*loaded)(void *context, const struct generation *generation); /* before the first frame */
     void (*note)(void *context, const struct pipeline_note *note);
     void (*clip)(void *context, const struct replay_clip *clip);
 };

@@ -19,6 +19,7 @@ static int cmd_version(int argc, char **argv)
 }
 
 static const struct command commands[] = {
+    { "backtest", cmd_backtest, "what packs would have sent from recorded drives" },
     { "catalogue", cmd_catalogue, "an SQLite index of a dataset" },
     { "check", cmd_check, "compile packs and databases; what each rule costs and promises" },
     { "replay", cmd_replay, "run rules over recordings or clips: events, and clips with --out" },
