@@ -2,6 +2,7 @@
 
 #include "proto/group_impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,9 +35,9 @@ struct group_coder *group_coder_open(void)
     coder->pack = zpack_open();
     coder->columnar = coder->pack ? columnar_open(coder->pack) : NULL;
     coder->offsets = malloc(sizeof *coder->offsets * ROWBUF_ROWS_MAX);
-    coder->plain = malloc(BLOCK_BYTES_MAX);
-    coder->record = malloc(GROUP_RECORD_BYTES_MAX);
-    if (!coder->columnar || !coder->offsets || !coder->plain || !coder->record ||
+    static_assert(GROUP_RECORD_BYTES_MAX >= BLOCK_BYTES_MAX, "it holds a record or plain rows");
+    coder->bytes = malloc(GROUP_RECORD_BYTES_MAX);
+    if (!coder->columnar || !coder->offsets || !coder->bytes ||
         order_init(&coder->order) < 0) {
         group_coder_close(coder);
         return NULL;
@@ -52,8 +53,7 @@ void group_coder_close(struct group_coder *coder)
     columnar_close(coder->columnar);
     zpack_close(coder->pack);
     free(coder->offsets);
-    free(coder->plain);
-    free(coder->record);
+    free(coder->bytes);
     free(coder);
 }
 

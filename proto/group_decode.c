@@ -3,6 +3,7 @@
 #include "proto/group_impl.h"
 #include "proto/record.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -148,7 +149,7 @@ static int block_failed(const struct group_block *block, struct err *err)
     return err_plain(err, -EBADMSG, "block of source %u: %.400s", block->source, inner.text);
 }
 
-/* Unpacks all blocks into coder->plain; offsets are from there. */
+/* Unpacks all blocks into coder->bytes; offsets are from there. */
 static int decode_blocks(struct group_coder *coder, const struct view *view, struct err *err)
 {
     uint32_t rows = 0;
@@ -160,14 +161,14 @@ static int decode_blocks(struct group_coder *coder, const struct view *view, str
         struct codec_block from = { block->rows, block->source, block->first_stamp_ns,
                                     view->payloads[i], block->bytes - BLOCK_OVERHEAD };
         uint32_t *offsets = coder->offsets + rows;
-        int64_t bytes = group_codecs[block->codec]->decode(coder->columnar, &from, coder->plain + at,
+        int64_t bytes = group_codecs[block->codec]->decode(coder->columnar, &from, coder->bytes + at,
                                                      BLOCK_BYTES_MAX - at, offsets, err);
         if (bytes == -ENOBUFS)
             return err_plain(err, -EBADMSG, "group: more than %d bytes of rows", BLOCK_BYTES_MAX);
         if (bytes < 0)
             return block_failed(block, err);
-        if (plain_stamp(coder->plain + at) != block->first_stamp_ns ||
-            plain_stamp(coder->plain + at + offsets[block->rows - 1]) != block->last_stamp_ns)
+        if (plain_stamp(coder->bytes + at) != block->first_stamp_ns ||
+            plain_stamp(coder->bytes + at + offsets[block->rows - 1]) != block->last_stamp_ns)
             return err_plain(err, -EBADMSG, "block of source %u: stamps do not match its head",
                              block->source);
         for (uint32_t n = 0; n < block->rows; n++)
@@ -193,7 +194,7 @@ static int next_lane(const struct group_coder *coder, uint32_t position, uint32_
             return e->source;
         }
     }
-    return group_pick(coder, coder->plain);
+    return group_pick(coder, coder->bytes);
 }
 
 /* Step and mono of the next row: as they follow, or as its mark says. */
@@ -227,7 +228,7 @@ static int merge(struct group_coder *coder, const struct group_head *head, struc
         if (lane->next == lane->end)
             return err_plain(err, -EBADMSG, "order: source %d has no row for place %u", source,
                              position);
-        plain_to_frame(coder->plain + coder->offsets[lane->next++], &row.frame);
+        plain_to_frame(coder->bytes + coder->offsets[lane->next++], &row.frame);
         next_place(coder, head, position, &mark, &row);
         int rc = rowbuf_put(rows, &row);
         if (rc == -EINVAL)
@@ -255,6 +256,7 @@ int group_decode(struct group_coder *coder, const uint8_t *record, size_t size,
     struct view view = { 0 };
     struct err own = { 0 };
 
+    assert(record != coder->bytes); /* group_bytes is gone with this call */
     err = err ? err : &own;
     rowbuf_clear(ret_rows);
     coder->order.exception_count = coder->order.mark_count = 0;

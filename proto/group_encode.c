@@ -195,7 +195,7 @@ int64_t group_encode(struct group_coder *coder, const struct group_config *confi
     if (info.row_bytes > BLOCK_BYTES_MAX)
         return -EFBIG;
     if (!out) {
-        out = coder->record;
+        out = coder->bytes;
         size = GROUP_RECORD_BYTES_MAX;
     }
     if (size < RECORD_HEAD_BYTES + GROUP_HEAD_BYTES + RECORD_TAIL_BYTES)
@@ -218,4 +218,4 @@ int64_t group_encode(struct group_coder *coder, const struct group_config *confi
     return (int64_t)record_seal(out, RECORD_GROUP, at - RECORD_HEAD_BYTES);
 }
 
-const uint8_t *group_bytes(const struct group_coder *coder) { return coder->record; }
+const uint8_t *group_bytes(const struct group_coder *coder) { return coder->bytes; }

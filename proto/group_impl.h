@@ -23,8 +23,8 @@ struct group_coder {
     struct columnar *columnar;
     struct order order;
     uint32_t *offsets;   /* rows of source 0, then of source 1, ... */
-    uint8_t *plain;      /* decode: the rows of all blocks */
-    uint8_t *record;     /* encode into our own buffer */
+    uint8_t *bytes;      /* decode: the rows of all blocks; encode: our own record. Never both: each */
+                         /* is touched as far as a group is long, and stays resident from then on */
     struct lane lanes[SOURCES_MAX];
     int lane_count; /* lanes at and beyond it are empty */
 };

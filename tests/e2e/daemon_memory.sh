@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Resident memory under a flood: a bus of random bytes, as fast as it can be sent, a rule that fires
-# all the time, and a broker that is away. Planned are 64 MiB; the test fails 8 MiB beyond them, because the
-# holes of the allocator differ from run to run (57 to 64 MiB seen). And it stops in time.
+# all the time, and a broker that is away. Planned are 64 MiB, libraries included (10 of them here); the
+# test allows 2 MiB beyond, for the holes of the allocator: 59 to 62 seen, by how full the pins get. And
+# it stops in time.
 . "$(dirname "$0")/daemon_lib.sh"
 
 mkdir "$D/run"
@@ -29,7 +30,7 @@ while time.time() < end:
         n += 1
 PY
 peak=$(awk '$1 == "VmHWM:" { print $2 }' "/proc/$daemon/status")
-[ "$peak" -le $((72 * 1024)) ] || fail "resident at most: $peak KiB, planned are 64 MiB, allowed 72"
+[ "$peak" -le $((66 * 1024)) ] || fail "resident at most: $peak KiB, planned are 64 MiB, allowed 66"
 begin=$(date +%s%N)
 kill -TERM $daemon
 wait $daemon || fail "exit status $?"
