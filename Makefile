@@ -412,6 +412,7 @@ RULES_SRC = \
 	tests/rules/random_rules.c \
 	tests/rules/ref_eval.c \
 	tests/rules/ref_life.c \
+	tests/rules/ref_time.c \
 	tests/rules/ref_type.c
 
 $(B)/tests/random_rules: $(RULES_SRC:%.c=$(B)/%.o) $(LIB)
@@ -510,6 +511,7 @@ test: ## everything that a change must pass, under 15 minutes on 2 cores
 test-ci: ## what .ci/run adds to make test: TSan, lint, longer fuzzing and longer loops
 	@$(MAKE) --no-print-directory -s test-deps
 	@tests/run 'lint=make -s -j2 lint' 'unit-tsan=make -s -j2 unit V=tsan' \
+		'rules-planted=$(MAKE) -s -j2 oracle-tools && python3 tests/rules/planted.py' \
 		'rules-random-long=$(MAKE) -s -j2 oracle-tools && $(call step_rules,$(RULES_CASES_LONG))' \
 		$(call step_e2e,$(E2E_LONG),build/release) \
 		$(if $(FUZZ),'fuzz-longer=make -s -j2 fuzz-build && tests/fuzz.sh $(FUZZ_SECONDS) $(FUZZ)')

@@ -137,6 +137,46 @@ static const struct form forms[] = {
     { 'b', "is_known", "(.s. is known)", 3, false, true },
     { 'b', "is_unknown", "(.b. is unknown)", 3, false, true },
     { 'b', "age", "(age(@signal) @over #t)", 8, true, false },
+    { 'b', "held", "held(.b., #t)", 9, false, false },
+    { 'b', "once", "once(.b., #t)", 9, false, false },
+    { 'b', "since", "since(.b., .b.)", 4, false, false },
+    { 'b', "since_d", "since(.b., .b., #t)", 5, false, false },
+    { 'b', "hyst", "hyst(.s., on: >30 km/h, off: <=15.003 km/h)", 4, false, false },
+    { 'b', "hyst_down", "hyst(.i., on: <3, off: >=7)", 4, false, false },
+    { 'b', "debounce", "debounce(.b., on: #t, off: #t)", 6, false, false },
+    { 'b', "latch", "latch(set: .b., reset: .b.)", 6, false, true },
+    { 'b', "frozen", "frozen(@signal, #t)", 6, true, false },
+    { 'b', "period", "(period(@signal) > 0.0203 s)", 5, true, false },
+    { 'b', "then", "(.b. then .b. within #t)", 6, false, false },
+    { 'b', "then_chain", "(.b. then .b. within #t then .b. within #t)", 4, false, false },
+    { 'b', "then_total", "(.b. then .b. then .b. total #t)", 4, false, false },
+    { 'b', "thennot", "(.b. then not .b. within #t)", 7, false, false },
+    { 'b', "thennot_chain", "(.b. then .b. within #t then not .b. within #t)", 3, false, false },
+    { 'b', "count_over", "(count_over(.b., #t) >= #n)", 6, false, false },
+    { 'b', "samples", "(samples(speed, #t) < #n)", 5, true, false },
+    { 'b', "at_b", "at(.f., #t)", 4, false, false },
+    { 'b', "at_compare", "(at(.w., #t) ~ #s)", 5, false, false },
+    { 'b', "delta", "(delta(.w., #t) ~ #y)", 6, false, false },
+    { 'b', "minover", "(min_over(.w., #t) ~ #s)", 6, false, false },
+    { 'b', "maxover", "(max_over(.w., #t) ~ #s)", 6, false, false },
+    { 'b', "maxover_cover", "(max_over(.w., #t, cover: 80 %) ~ #s)", 3, false, false },
+    { 'b', "rangeover", "(range_over(.w., #t) ~ #y)", 6, false, false },
+    { 'b', "inexact", "(.y. ~ #y)", 24, false, false },
+    { 'b', "integral", "(integral(.w., #t) > #z)", 6, false, false },
+    { 'b', "deriv", "(deriv(.w., #t) ~ #d)", 6, false, false },
+    { 'b', "duty", "(duty(.f., #t) ~ 0.3217)", 6, false, false },
+    /* windows of what comes as fast as it says: slower sources are coalesced */
+    { 'w', "speed_w", "speed", 6, true, false },
+    { 'w', "speed_w1", "speed1", 4, true, false },
+    { 'w', "abs_w", "abs(speed)", 2, true, false },
+    { 'w', "add_w", "(speed + speed1)", 2, true, false },
+    { 'f', "flag_f", "flag", 2, true, false },
+    { 'f', "compare_f", "(speed ~ #s)", 4, true, false },
+    { 'f', "compare_fa", "(accel < #a)", 2, true, false },
+    { 'y', "meanover", "mean_over(.w., #t)", 6, false, false },
+    { 'y', "stdover", "std_over(.w., #t)", 6, false, false },
+    { 'y', "sumover", "sum_over(.w., #t)", 5, false, false },
+    { 'y', "meanover_cover", "mean_over(speed, #t, cover: 0.2)", 3, true, false },
     { 'b', "macro", "moving", 3, true, false },
     { 'b', "macro_call", "over(.s., #s)", 3, false, false },
     { 'b', "param", "(.a. < $limit)", 3, false, false },
@@ -260,6 +300,10 @@ static void put_literal(char *text, char type)
     case 'c': put(text, "%d.%d degC", (int)below(60) - 20, (int)below(2) * 5); break;
     case 'o': put(text, "%d", (int)below(30) - 20); break;
     case 'b': put(text, "%d", (int)below(8)); break;
+    case 'n': put(text, "%d", 1 + (int)below(4)); break;
+    case 'y': put(text, "%d.137 km/h", (int)below(40) - 5); break;
+    case 'z': put(text, "%d.1371 m", (int)below(6)); break;
+    case 'd': put(text, "%d.1373 m/s^2", (int)below(60) - 30); break;
     default: put(text, "%s", one_of(seconds)); break;
     }
 }
@@ -279,16 +323,18 @@ static void put_word(char *text, const char *word)
         put(text, "%s", one_of(overs));
 }
 
+static bool absent[FORMS]; /* that the engine does not have */
+
 static uint32_t pick_form(char type, int depth)
 {
     uint32_t total = 0;
 
     for (uint32_t i = 0; i < FORMS; i++)
-        if (forms[i].type == type && (depth > 0 || forms[i].is_leaf))
+        if (!absent[i] && forms[i].type == type && (depth > 0 || forms[i].is_leaf))
             total += forms[i].weight;
     uint32_t at = below(total);
     for (uint32_t i = 0; i < FORMS; i++) {
-        if (forms[i].type != type || (depth <= 0 && !forms[i].is_leaf))
+        if (absent[i] || forms[i].type != type || (depth <= 0 && !forms[i].is_leaf))
             continue;
         if (at < forms[i].weight)
             return i;
@@ -406,9 +452,17 @@ static int some_ms(uint32_t p)
     return percent(p) ? ms[below(9)] : 0;
 }
 
+static bool absent_type(char type)
+{
+    for (uint32_t i = 0; i < FORMS; i++)
+        if (forms[i].type == type && !absent[i])
+            return false;
+    return true;
+}
+
 static void make_rule(struct gen_case *c, struct gen_rule *r)
 {
-    static const char attached[] = "bsaiumg";
+    static const char attached[] = "bsaiumgy";
     uint32_t kind = below(100);
 
     memset(r, 0, sizeof *r);
@@ -431,7 +485,7 @@ static void make_rule(struct gen_case *c, struct gen_rule *r)
     r->unless = percent(15) ? make_node(c, 'b', (int)below(3)) : NULL;
     r->attach_age = percent(15);
     for (uint32_t i = 0; i < 3; i++)
-        r->attach[i] = percent(30) ? make_node(c, attached[below(7)], (int)below(4)) : NULL;
+        r->attach[i] = percent(30) ? make_node(c, attached[absent_type('y') ? below(7) : below(8)], (int)below(4)) : NULL;
 }
 
 static void add_rule(struct text *t, const struct gen_rule *r, uint32_t index, bool second)
@@ -672,7 +726,10 @@ static bool has_form(const struct gen_node *n, const char *name)
  * expression stood in the pack before: the evaluator does not know that. */
 static bool has_memory(const struct gen_node *n)
 {
-    static const char *const names[] = { "rise", "fall", "changed", "prev", "path" };
+    static const char *const names[] = { "rise", "fall", "changed", "prev", "path", "held",
+        "once", "since", "hyst", "debounce", "latch", "frozen", "period", "then", "count_over",
+        "samples", "at", "delta", "minover", "maxover", "rangeover", "inexact", "integral", "deriv",
+        "duty", "meanover", "stdover", "sumover" };
 
     for (size_t i = 0; n && i < sizeof names / sizeof names[0]; i++)
         if (has_form(n, names[i]))
@@ -715,6 +772,70 @@ static bool is_accepted(struct gen_case *c, gen_accepts *accepts, void *context)
     add_head(&t, c);
     add_rule(&t, &c->rules[c->rule_count], c->rule_count, false);
     return accepts(context, text);
+}
+
+/* A pack with one rule of one form, on the plainest operands. */
+static struct gen_node *plain_node(struct gen_case *c, uint32_t form)
+{
+    struct gen_node *n = &c->nodes[c->node_count++];
+    uint32_t kids = 0, texts = 0;
+
+    memset(n, 0, sizeof *n);
+    n->form = form;
+    for (const char *at = forms[form].text; *at; at++) {
+        if (at[0] == '.' && at[1] >= 'a' && at[1] <= 'z' && at[2] == '.') {
+            uint32_t leaf = 0;
+            while (forms[leaf].type != at[1] || !forms[leaf].is_leaf)
+                leaf++;
+            n->kids[kids++] = plain_node(c, leaf);
+            at += 2;
+        } else if (*at == '#') {
+            put_literal(n->text[texts++], at[1]);
+        } else if (*at == '~') {
+            put(n->text[texts++], ">");
+        } else if (*at == '@' && strncmp(at, "@raw", 4) != 0) {
+            put(n->text[texts++], "%s", at[2] == 'i' ? "speed" : at[2] == 't' ? "known" : ">");
+        }
+    }
+    return n;
+}
+
+uint32_t gen_probe(gen_accepts *accepts, void *context)
+{
+    static char text[GEN_PACK_BYTES];
+    static struct gen_case c;
+    uint32_t count = 0;
+
+    state = 1;
+    c.nodes = calloc(NODES_MAX, sizeof *c.nodes);
+    if (!c.nodes)
+        abort();
+    make_signals(&c);
+    for (uint32_t i = 0; i < FORMS; i++) {
+        if (strcmp(forms[i].name, "inexact") == 0 || forms[i].type == 'u')
+            continue; /* of operands that are looked at themselves */
+        absent[i] = true;
+        for (int attempt = 0; absent[i] && attempt < 16; attempt++) {
+            struct text t = { text, sizeof text };
+            c.node_count = 0;
+            add_head(&t, &c);
+            add(&t, "  - {name: r0, when: \"flag\", attach: {x0: \"");
+            add_node(&t, plain_node(&c, i));
+            add(&t, "\"}}\n");
+            absent[i] = !accepts(context, text);
+        }
+        count += absent[i];
+    }
+    for (uint32_t i = 0; i < FORMS; i++)
+        if (strcmp(forms[i].name, "inexact") == 0)
+            absent[i] = absent_type('y');
+    gen_free(&c);
+    return count;
+}
+
+bool gen_form_is_absent(uint32_t form)
+{
+    return absent[form];
 }
 
 void gen_make(struct gen_case *c, uint64_t seed, gen_accepts *accepts, void *context,

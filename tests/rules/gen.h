@@ -49,6 +49,10 @@ void gen_make(struct gen_case *c, uint64_t seed, gen_accepts *accepts, void *con
               uint64_t *refused);
 void gen_free(struct gen_case *c);
 
+/* Before all else: leaves out the forms that the engine refuses; returns how many these are. */
+uint32_t gen_probe(gen_accepts *accepts, void *context);
+bool gen_form_is_absent(uint32_t form);
+
 /* The text of the pack: the first, or that of the reload. */
 void gen_pack(const struct gen_case *c, bool second, char *text);
 void gen_count_forms(const struct gen_case *c, uint32_t rule, bool *forms);

@@ -10,8 +10,7 @@
 #include "tests/rules/gen.h"
 #include "triggers/engine_private.h"
 
-#include <errno.h>
-#include <stdarg.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -264,10 +263,15 @@ static void print_event(FILE *to, const struct ref_event *e)
     (void)fprintf(to, "\n");
 }
 
+/* Sums over windows are rounded in another order here than there; all else is compared exactly. */
+static bool is_inexact;
+
 static bool same_attached(const struct rule_value *a, const struct rule_value *b)
 {
     if (a->kind != b->kind)
         return false;
+    if (a->kind == VALUE_NUM && is_inexact)
+        return fabs(a->number - b->number) <= 1e-9 * (1 + fabs(a->number));
     if (a->kind == VALUE_NUM)
         return !(a->number < b->number) && !(a->number > b->number);
     return a->kind == VALUE_NULL || a->integer == b->integer;
@@ -347,6 +351,8 @@ static int run_texts(const struct trace *trace, bool has_b, bool loud)
     difference[0] = 0;
     if (a && (b || !has_b)) {
         run_engine(a, b, trace);
+        is_inexact = strstr(pack_a, "_over(") || strstr(pack_a, "integral(") ||
+                     strstr(pack_a, "deriv(") || strstr(pack_a, "duty(");
         agree = run_reference(trace, has_b, difference, sizeof difference) && compare();
     }
     ruleset_close(a);
@@ -555,7 +561,8 @@ static bool is_various(const struct statistics *s)
 
     for (uint32_t k = 0; k < gen_form_count(); k++) {
         bool roots = s->root[k][0] || s->root[k][1] || s->root[k][2];
-        if (gen_form_operator(k) == k && s->with_form[k] * 100 < s->cases) {
+        if (gen_form_operator(k) == k && !gen_form_is_absent(k) &&
+            s->with_form[k] * 100 < s->cases) {
             (void)printf("too rare: %s stands in %.2f %% of the cases\n", gen_form_name(k),
                          100.0 * (double)s->with_form[k] / (double)s->cases);
             ok = false;
@@ -580,7 +587,7 @@ static void print_statistics(const struct statistics *s)
     uint32_t operators = 0;
 
     for (uint32_t k = 0; k < gen_form_count(); k++)
-        if (gen_form_operator(k) == k) {
+        if (gen_form_operator(k) == k && !gen_form_is_absent(k)) {
             operators++;
             least = s->with_form[k] < least ? s->with_form[k] : least;
         }
@@ -625,6 +632,13 @@ static int run_random(uint64_t count, uint64_t seed)
     struct statistics s = { 0 };
 
     (void)printf("seed %llu\n", (unsigned long long)seed);
+    if (gen_probe(accepts, NULL)) {
+        (void)printf("not in this engine:");
+        for (uint32_t k = 0; k < gen_form_count(); k++)
+            if (gen_form_is_absent(k))
+                (void)printf(" %s", gen_form_name(k));
+        (void)printf("\n");
+    }
     for (; s.cases < count; seed++) {
         gen_make(&c, seed, accepts, NULL, &s.refused);
         int agree = run_case(&c);

@@ -78,6 +78,9 @@ enum ref_op {
     X_CONST, X_SIGNAL, X_AGE, X_AGE_OVER, X_STATE, X_EXACT, X_AND, X_OR, X_NOT, X_MUST, X_MAYBE,
     X_KNOWN, X_COMPARE, X_SAME_BOOL, X_ADD, X_SUB, X_MUL, X_DIV, X_NEG, X_ABS, X_SIGN, X_SQRT, X_MOD,
     X_MIN, X_MAX, X_CONVERT, X_TO_NUM, X_COAL, X_IF, X_BIT, X_RISE, X_FALL, X_CHANGED, X_PREV,
+    X_HELD, X_ONCE, X_SINCE, X_HYST, X_DEBOUNCE, X_LATCH, X_FROZEN, X_PERIOD, X_THEN, X_THEN_NOT,
+    X_COUNT, X_SAMPLES, X_AT, X_DELTA, X_MIN_OVER, X_MAX_OVER, X_RANGE_OVER, X_SUM_OVER, X_MEAN_OVER,
+    X_STD_OVER, X_INTEGRAL, X_DERIV, X_DUTY,
 };
 
 struct ref_node {
@@ -91,6 +94,10 @@ struct ref_node {
     struct ref_signal *bare;      /* a signal itself (or its age) */
     const struct dbc_signal *table;
     int64_t d;                    /* a duration, a bit, a mask of states */
+    int64_t d2;                   /* debounce: of off */
+    int64_t within[REF_KIDS_MAX]; /* of the steps of a sequence */
+    int64_t total;                /* of a sequence; 0: none */
+    uint32_t cover_ppm;
     double mul, div, add;
     struct ref_node *kids[REF_KIDS_MAX];
     uint32_t kid_count;
@@ -129,6 +136,13 @@ void ref_close(struct ref_pack *p);
 int ref_exact(const struct ref_signal *s, const struct decoded *d, bool raw,
               const struct ref_node *number);
 
+/* ref_time.c: operators that look back, at one entry. node_looks_back says whether it is one. */
+struct timeline;
+bool ref_looks_back(enum ref_op op);
+struct ref_value ref_back_value(const struct ref_node *n, const struct timeline *line, uint32_t i);
+/* Instants at which it can change by time alone. Returns whether one is new. */
+bool ref_back_dues(struct timeline *line, const struct ref_node *n);
+
 /* --- the timeline --------------------------------------------------------------------------- */
 
 enum entry_kind { ENTRY_BEGIN, ENTRY_STEP, ENTRY_TIMER, ENTRY_RELOAD };
@@ -148,6 +162,15 @@ struct timeline {
     int64_t *dues; /* ascending, no two alike */
     uint32_t due_count, due_room;
 };
+
+/* Notes that something can change at `t` by time alone; returns whether that is new. */
+bool timeline_due(struct timeline *line, int64_t t);
+/* Does the step of an entry carry a signal that the expression reads? */
+bool ref_is_sampled(const struct ref_node *n, const struct timeline *line, uint32_t entry);
+bool ref_is_known(const struct ref_node *n, struct ref_value v);
+bool ref_same(const struct ref_node *n, struct ref_value a, struct ref_value b);
+/* The newest entry before i, of its segment, at which the operand was known; -1: none. */
+int64_t ref_known_before(const struct ref_node *operand, const struct timeline *line, uint32_t i);
 
 /* All nodes of both packs (b may be NULL) over the trace. */
 void ref_values(struct timeline *line, struct ref_pack *a, struct ref_pack *b,

@@ -22,7 +22,7 @@ static void put_entry(struct timeline *line, struct entry entry, uint32_t pulse_
 }
 
 /* Something can change at `t` by time alone. */
-static bool put_due(struct timeline *line, int64_t t)
+bool timeline_due(struct timeline *line, int64_t t)
 {
     uint32_t at = 0;
 
@@ -247,7 +247,7 @@ static struct ref_value whole(int64_t i)
     return (struct ref_value){ .v = REF_T, .i = i };
 }
 
-static bool is_known(const struct ref_node *n, struct ref_value v)
+bool ref_is_known(const struct ref_node *n, struct ref_value v)
 {
     return n->type == REF_BOOL ? v.v != REF_U : v.v == REF_T;
 }
@@ -347,7 +347,7 @@ static struct ref_value strict_value(const struct ref_node *n, uint32_t i)
     return ints ? integer_value(n, a.i, b.i) : number_value(n, a.d, b.d);
 }
 
-static bool same_value(const struct ref_node *n, struct ref_value a, struct ref_value b)
+bool ref_same(const struct ref_node *n, struct ref_value a, struct ref_value b)
 {
     if (n->type == REF_BOOL)
         return a.v == b.v;
@@ -355,10 +355,10 @@ static bool same_value(const struct ref_node *n, struct ref_value a, struct ref_
 }
 
 /* The newest entry before i, of its segment, at which the operand was known; -1: none. */
-static int64_t known_before(const struct ref_node *operand, const struct timeline *line, uint32_t i)
+int64_t ref_known_before(const struct ref_node *operand, const struct timeline *line, uint32_t i)
 {
     for (int64_t k = (int64_t)i - 1; k >= (int64_t)line->entries[i].segment; k--)
-        if (is_known(operand, operand->at[k]))
+        if (ref_is_known(operand, operand->at[k]))
             return k;
     return -1;
 }
@@ -370,9 +370,9 @@ static struct ref_value pulse_value(const struct ref_node *n, const struct timel
     const struct ref_node *operand = n->kids[0];
     struct ref_value now = operand->at[i];
 
-    if (!is_known(operand, now))
+    if (!ref_is_known(operand, now))
         return unknown();
-    int64_t k = known_before(operand, line, i);
+    int64_t k = ref_known_before(operand, line, i);
     if (k < 0)
         return truth(false);
     struct ref_value before = operand->at[k];
@@ -380,7 +380,7 @@ static struct ref_value pulse_value(const struct ref_node *n, const struct timel
         return truth(before.v == REF_F && now.v == REF_T);
     if (n->op == X_FALL)
         return truth(before.v == REF_T && now.v == REF_F);
-    return truth(!same_value(operand, before, now) &&
+    return truth(!ref_same(operand, before, now) &&
                  (!n->has_from || n->kids[1]->at[k].v == REF_T) &&
                  (!n->has_to || n->kids[2]->at[i].v == REF_T));
 }
@@ -397,14 +397,19 @@ static bool is_sampled_by(const struct ref_node *n, uint32_t entry)
     return false;
 }
 
+bool ref_is_sampled(const struct ref_node *n, const struct timeline *line, uint32_t entry)
+{
+    return line->entries[entry].kind == ENTRY_STEP && line->entries[entry].sub == 0 &&
+           is_sampled_by(n, entry);
+}
+
 /* Decision 15: the value at the step before the last one that carried a signal it reads. */
 static struct ref_value prev_value(const struct ref_node *n, const struct timeline *line, uint32_t i)
 {
     uint32_t found = 0;
 
     for (int64_t k = i; k >= (int64_t)line->entries[i].segment; k--)
-        if (line->entries[k].kind == ENTRY_STEP && line->entries[k].sub == 0 &&
-            is_sampled_by(n->kids[0], (uint32_t)k) && ++found == 2)
+        if (ref_is_sampled(n->kids[0], line, (uint32_t)k) && ++found == 2)
             return n->kids[0]->at[k];
     return unknown();
 }
@@ -419,9 +424,9 @@ static struct ref_value logic_value(const struct ref_node *n, uint32_t i)
     case X_NOT: return (struct ref_value){ .v = (uint8_t)(REF_T - a.v) };
     case X_MUST: return truth(a.v == REF_T);
     case X_MAYBE: return truth(a.v != REF_F);
-    case X_KNOWN: return truth(is_known(n->kids[0], a));
+    case X_KNOWN: return truth(ref_is_known(n->kids[0], a));
     case X_SAME_BOOL: return a.v == REF_U || b.v == REF_U ? unknown() : truth(a.v == b.v);
-    case X_COAL: return is_known(n->kids[0], a) ? a : b;
+    case X_COAL: return ref_is_known(n->kids[0], a) ? a : b;
     case X_IF: return a.v == REF_U ? unknown() : n->kids[a.v == REF_T ? 1 : 2]->at[i];
     default: return strict_value(n, i);
     }
@@ -448,7 +453,7 @@ static struct ref_value value_at(const struct ref_node *n, const struct timeline
     case X_FALL:
     case X_CHANGED: return pulse_value(n, line, i);
     case X_PREV: return prev_value(n, line, i);
-    default: return logic_value(n, i);
+    default: return ref_looks_back(n->op) ? ref_back_value(n, line, i) : logic_value(n, i);
     }
 }
 
@@ -474,8 +479,8 @@ static bool node_dues(struct timeline *line, const struct ref_node *n)
     bool more = false;
 
     for (uint32_t i = 0; n->op == X_AGE_OVER && i < n->bare->sample_count; i++)
-        more = put_due(line, n->bare->samples[i].t + n->d) || more;
-    return more;
+        more = timeline_due(line, n->bare->samples[i].t + n->d) || more;
+    return ref_looks_back(n->op) ? ref_back_dues(line, n) : more;
 }
 
 static bool more_dues(struct timeline *line, const struct ref_pack *p)
@@ -484,7 +489,7 @@ static bool more_dues(struct timeline *line, const struct ref_pack *p)
 
     for (uint32_t s = 0; s < p->signal_count; s++)
         for (uint32_t i = 0; p->signals[s].max_age && i < p->signals[s].sample_count; i++)
-            more = put_due(line, p->signals[s].samples[i].t + p->signals[s].max_age) || more;
+            more = timeline_due(line, p->signals[s].samples[i].t + p->signals[s].max_age) || more;
     for (const struct ref_node *n = p->first; n; n = n->next)
         more = node_dues(line, n) || more;
     return more;

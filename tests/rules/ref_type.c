@@ -651,8 +651,98 @@ static struct ref_node *call_pulse(struct typer *t, enum ref_op op, struct ref_n
 struct arguments {
     struct ref_node *at[REF_KIDS_MAX];
     uint32_t count;
-    struct ref_node *tol, *from, *to;
+    struct ref_node *tol, *from, *to, *on, *off, *set, *reset, *cover, *exact;
+    enum ast_op on_op, off_op;
 };
+
+/* --- operators that look back --- */
+
+static int64_t nanoseconds(struct typer *t, struct ref_node *n)
+{
+    struct unit second;
+
+    unit_from_text("s", &second);
+    return (int64_t)floor(const_double(convert(t, n, &second)) * 1e9 + 0.5);
+}
+
+static struct ref_node *back(struct typer *t, enum ref_op op, enum ref_type type,
+                             const struct unit *unit, struct ref_node *x, struct ref_node *d)
+{
+    struct ref_node *n = with(t, op, type, unit, x, NULL);
+
+    n->d = nanoseconds(t, d);
+    n->table = x->table;
+    return n;
+}
+
+static struct ref_node *call_window(struct typer *t, enum ref_op op, struct arguments *args)
+{
+    struct ref_node *x = args->at[0], *n;
+    struct unit kelvin, second, unit, none = unit_none();
+
+    unit_from_text("K", &kelvin);
+    unit_from_text("s", &second);
+    if (op == X_AT)
+        return back(t, op, x->type, &x->unit, x, args->at[1]);
+    if (op == X_COUNT || op == X_SAMPLES)
+        return back(t, op, REF_INT, NULL, x, args->at[1]);
+    bool is_difference = op == X_DELTA || op == X_RANGE_OVER || op == X_STD_OVER || op == X_DERIV;
+    if (op != X_DUTY && is_difference && x->unit.offset > 0)
+        x = convert(t, x, &kelvin);
+    if (op == X_DERIV || op == X_INTEGRAL)
+        x = to_si(t, x);
+    unit = x->unit;
+    if ((op == X_DERIV || op == X_INTEGRAL) &&
+        !unit_product(&x->unit, &second, op == X_DERIV ? -1 : 1, &unit))
+        return give_up(t, "a window without unit");
+    n = back(t, op, REF_NUM, op == X_DUTY ? &none : &unit, op == X_DUTY ? x : to_num(t, x),
+             args->at[1]);
+    double part = args->cover ? const_double(convert(t, args->cover, &none)) : 0.5;
+    n->cover_ppm = (uint32_t)floor(part * 1e6 + 0.5);
+    return n;
+}
+
+static struct ref_node *back_call(struct typer *t, const char *name, struct arguments *args)
+{
+    static const struct { const char *name; enum ref_op op; } windows[] = {
+        { "count_over", X_COUNT }, { "samples", X_SAMPLES }, { "at", X_AT }, { "delta", X_DELTA },
+        { "min_over", X_MIN_OVER }, { "max_over", X_MAX_OVER }, { "range_over", X_RANGE_OVER },
+        { "sum_over", X_SUM_OVER }, { "mean_over", X_MEAN_OVER }, { "std_over", X_STD_OVER },
+        { "integral", X_INTEGRAL }, { "deriv", X_DERIV }, { "duty", X_DUTY },
+    };
+    struct ref_node *n;
+    struct unit second;
+
+    for (size_t i = 0; i < sizeof windows / sizeof windows[0]; i++)
+        if (strcmp(windows[i].name, name) == 0)
+            return call_window(t, windows[i].op, args);
+    if (strcmp(name, "held") == 0 || strcmp(name, "once") == 0)
+        return back(t, name[0] == 'h' ? X_HELD : X_ONCE, REF_BOOL, NULL, args->at[0], args->at[1]);
+    if (strcmp(name, "frozen") == 0)
+        return back(t, X_FROZEN, REF_BOOL, NULL, args->at[0], args->at[1]);
+    if (strcmp(name, "since") == 0) {
+        n = with(t, X_SINCE, REF_BOOL, NULL, args->at[0], args->at[1]);
+        n->d = args->count > 2 ? nanoseconds(t, args->at[2]) : 0;
+        return n;
+    }
+    if (strcmp(name, "period") == 0) {
+        unit_from_text("s", &second);
+        return with(t, X_PERIOD, REF_NUM, &second, args->at[0], NULL);
+    }
+    if (strcmp(name, "latch") == 0)
+        return with(t, X_LATCH, REF_BOOL, NULL, args->set, args->reset);
+    if (strcmp(name, "debounce") == 0) {
+        n = with(t, X_DEBOUNCE, REF_BOOL, NULL, args->at[0], NULL);
+        n->d = nanoseconds(t, args->on);
+        n->d2 = nanoseconds(t, args->off);
+        return n;
+    }
+    if (strcmp(name, "hyst") != 0)
+        return give_up(t, "the evaluator has no %s()", name);
+    struct ref_node *on = compare(t, args->on_op, args->at[0], args->on);
+    struct ref_node *off = compare(t, args->off_op, args->at[0], args->off);
+    return on && off ? with(t, X_HYST, REF_BOOL, NULL, on, off) : NULL;
+}
 
 static bool type_arguments(struct typer *t, const struct ast *ast, struct arguments *args)
 {
@@ -660,14 +750,22 @@ static bool type_arguments(struct typer *t, const struct ast *ast, struct argume
         struct ref_node *n = type_ast(t, k);
         if (!n)
             return false;
-        if (!k->name)
+        if (!k->name) {
             args->at[args->count++] = n;
-        else if (strcmp(k->name, "tol") == 0)
-            args->tol = n;
-        else if (strcmp(k->name, "from") == 0)
-            args->from = n;
-        else
-            args->to = n;
+            continue;
+        }
+        const struct { const char *name; struct ref_node **place; } named[] = {
+            { "tol", &args->tol }, { "from", &args->from }, { "to", &args->to }, { "on", &args->on },
+            { "off", &args->off }, { "set", &args->set }, { "reset", &args->reset },
+            { "cover", &args->cover }, { "exact", &args->exact },
+        };
+        for (size_t i = 0; i < sizeof named / sizeof named[0]; i++)
+            if (strcmp(named[i].name, k->name) == 0)
+                *named[i].place = n;
+        if (strcmp(k->name, "on") == 0)
+            args->on_op = k->op;
+        if (strcmp(k->name, "off") == 0)
+            args->off_op = k->op;
     }
     return true;
 }
@@ -726,7 +824,7 @@ static struct ref_node *other_call(struct typer *t, const char *name, struct arg
         return n;
     }
     if (strcmp(name, "changed") != 0)
-        return give_up(t, "the evaluator has no %s()", name);
+        return back_call(t, name, args);
     if (args->from)
         from = equal_to(t, a, args->from);
     if (args->to)
@@ -818,6 +916,27 @@ static struct ref_node *type_logic(struct typer *t, const struct ast *ast)
     return n;
 }
 
+static struct ref_node *type_seq(struct typer *t, const struct ast *ast)
+{
+    struct ref_node *kids[REF_KIDS_MAX];
+    uint32_t count = 0;
+    bool is_absence = false;
+
+    for (const struct ast *k = ast->first; k; k = k->next) {
+        if (!(kids[count++] = type_ast(t, k)))
+            return NULL;
+        is_absence = k->is_absence;
+    }
+    struct ref_node *n = node(t, is_absence ? X_THEN_NOT : X_THEN, REF_BOOL, NULL);
+    n->total = ast->total_ns;
+    for (const struct ast *k = ast->first; k; k = k->next) {
+        n->within[n->kid_count] = k->within_ns;
+        n->kids[n->kid_count] = kids[n->kid_count];
+        n->kid_count++;
+    }
+    return n;
+}
+
 static struct ref_node *type_label(struct typer *t, const struct ast *ast)
 {
     struct ref_node *n = node(t, X_CONST, REF_LABEL, NULL);
@@ -839,6 +958,7 @@ static struct ref_node *type_ast(struct typer *t, const struct ast *ast)
     case AST_CALL: return type_call(t, ast);
     case AST_OR:
     case AST_AND: return type_logic(t, ast);
+    case AST_SEQ: return type_seq(t, ast);
     case AST_NOT: return negated(t, type_ast(t, ast->first), ast->flag);
     case AST_COMPARE: return type_compare(t, ast);
     case AST_IN_SET: return in_items(t, ast, ast->first->next);
@@ -863,7 +983,8 @@ static uint32_t pulses_above(const struct ref_node *n)
         uint32_t depth = pulses_above(n->kids[i]);
         most = depth > most ? depth : most;
     }
-    return most + (n->op == X_RISE || n->op == X_FALL || n->op == X_CHANGED);
+    return most + (n->op == X_RISE || n->op == X_FALL || n->op == X_CHANGED || n->op == X_THEN ||
+                   n->op == X_THEN_NOT);
 }
 
 static bool type_rule(struct typer *t, struct ref_rule *r, const struct pack_rule *from)
