@@ -128,6 +128,7 @@ DAEMON_SRC = \
 	daemon/pipeline_event.c \
 	daemon/session.c \
 	daemon/app.c \
+	daemon/app_links.c \
 	daemon/app_loop.c \
 	daemon/app_reload.c \
 	daemon/app_status.c \
@@ -142,6 +143,7 @@ DAEMON_SRC = \
 	daemon/encode.c \
 	daemon/flow.c \
 	daemon/generation.c \
+	daemon/link.c \
 	daemon/log.c \
 	daemon/memory.c \
 	daemon/merge.c \
@@ -319,6 +321,7 @@ TESTS = \
 	test_signals_json \
 	test_control \
 	test_clock \
+	test_link \
 	test_source_dgram \
 	test_simulate
 

@@ -61,7 +61,7 @@ static void take_live_sources(struct app *app)
         struct source *source = &app->sources.items[i];
         memcpy(source->name, app->config.sources[i].name, sizeof source->name);
         source->tick_ns = 1;
-        source->origin = app->config.sources[i].hardware_stamps ? STAMP_HARDWARE : STAMP_KERNEL;
+        source->origin = STAMP_KERNEL; /* what they turn out to be, the source tells */
     }
 }
 
@@ -402,7 +402,7 @@ int app_open(struct app *app, const struct app_options *options)
     memset(app, 0, sizeof *app);
     app->options = *options;
     app->started_ns = mono_now();
-    app->epoll_fd = app->signal_fd = app->timer_fd = -1;
+    app->epoll_fd = app->signal_fd = app->timer_fd = app->link_fd = -1;
     log_init(&app->log, !isatty(STDERR_FILENO), app->started_ns);
     for (size_t i = 0; status == 0 && i < sizeof steps / sizeof steps[0]; i++) {
         status = steps[i](app);
@@ -438,7 +438,7 @@ void app_close(struct app *app)
     generation_close(app->generation);
     generation_close(app->next);
     playback_close(app->playback);
-    const int fds[] = { app->epoll_fd, app->signal_fd, app->timer_fd };
+    const int fds[] = { app->epoll_fd, app->signal_fd, app->timer_fd, app->link_fd };
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         if (fds[i] >= 0)
             (void)close(fds[i]);

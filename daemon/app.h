@@ -43,6 +43,8 @@ struct app {
 
     struct control *control;
     int epoll_fd, signal_fd, timer_fd;
+    int link_fd; /* of link.h; -1 until it is needed */
+    int64_t next_links_ns;
     struct snapshot snapshot;
     int64_t started_ns, heard_ns[WORKER_COUNT], next_metrics_ns, stop_by_ns;
     int64_t watchdog_ns; /* half of WATCHDOG_USEC; 0: none asked for */
@@ -70,6 +72,11 @@ void app_close(struct app *app);
 
 /* Sends status.v1 by the upload thread when it is due; without a transport it does nothing. */
 void app_tell_status(struct app *app, int64_t now_ns);
+
+/* --- app_links.c, for app_loop.c --- */
+
+/* Asks the kernel about the CAN interfaces when it is due, and tells the pipeline. */
+void app_ask_links(struct app *app, int64_t now_ns);
 
 /* --- app_reload.c, for app_loop.c --- */
 

@@ -218,6 +218,8 @@ static void begin_stop(struct app *app, int64_t now_ns)
 {
     app->stop_by_ns = now_ns + APP_STOP_NS;
     log_notify("STOPPING=1");
+    app->next_links_ns = now_ns; /* the last figures, for the manifests of clips that end now */
+    app_ask_links(app, now_ns);
     if (!app->ended[WORKER_CAPTURE])
         tell_stop(app, WORKER_CAPTURE);
 }
@@ -292,6 +294,7 @@ static void tick(struct app *app)
     ask_stats(app);
     feed_watchdog(app, now_ns);
     app_tell_status(app, now_ns);
+    app_ask_links(app, now_ns);
     write_metrics(app, now_ns);
 }
 

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CAPTURE_ITEMS (3 * SOURCE_BATCH)
 #define CAPTURE_BATCHES 4      /* of one source in a round, so that no bus starves another */
 #define CAPTURE_IDLE_MS 20     /* timers run at this grain on a silent bus */
 #define CAPTURE_WAIT_MS 100    /* between heartbeats while the queue is full */
@@ -24,7 +23,7 @@ struct round {
     struct capture *capture;
     struct clock clock;
     struct capture_stats stats;
-    struct source_item items[CAPTURE_ITEMS];
+    struct source_item items[SOURCE_ITEMS];
     uint64_t lost_owed[SOURCES_MAX];  /* dropped here, not yet told */
     int64_t last_stamp_ns[SOURCES_MAX];
     int64_t closed_wall_ns, next_tick_ns;
@@ -161,7 +160,7 @@ static bool read_source(struct round *round, uint8_t index)
     for (int batch = 0; batch < CAPTURE_BATCHES && more; batch++) {
         clock_read(&now);
         int n = source->ops->read(source->context, now.wall_ns, now.mono_ns, round->items,
-                                  CAPTURE_ITEMS, &more, NULL);
+                                  SOURCE_ITEMS, &more, NULL);
         clock_read(&now); /* after the batch: no stamp in it can be later */
         put_items(round, n, &now);
     }
@@ -311,7 +310,7 @@ static bool recording_round(struct round *round)
 
     clock_read(&now);
     int n = source->ops->read(source->context, now.wall_ns, now.mono_ns, round->items,
-                              CAPTURE_ITEMS, &more, &err);
+                              SOURCE_ITEMS, &more, &err);
     if (n < 0) {
         (void)err_format(&err, text, sizeof text);
         worker_log(&round->capture->worker, LOG_ERROR, "recording: %s", text);

@@ -187,8 +187,18 @@ static void take_end(struct flowing *flowing)
     flowing->ended = true;
 }
 
+static void take_source_event(struct flowing *flowing, const struct source_item *item,
+                              enum clip_source_event_kind kind)
+{
+    const struct clip_source_event event = { .mono_ns = item->time.mono_ns, .source = item->source,
+        .kind = (uint8_t)kind, .value = kind == CLIP_SOURCE_STAMPS ? item->origin : 0 };
+
+    after(flowing, pipeline_source_event(flowing->flow->pipeline, &event), "source event");
+}
+
 static void take_link(struct flowing *flowing, const struct source_item *item)
 {
+    take_source_event(flowing, item, item->up ? CLIP_SOURCE_UP : CLIP_SOURCE_DOWN);
     worker_log(&flowing->flow->worker, item->up ? LOG_NOTICE : LOG_WARNING, "source %s is %s",
                flowing->flow->sources->items[item->source].name, item->up ? "up" : "down");
 }
@@ -203,6 +213,7 @@ static void take_item(struct flowing *flowing, const struct source_item *item)
     case SOURCE_CLOCK: take_clock(flowing, item); break;
     case SOURCE_TIME: take_time(flowing, item); break;
     case SOURCE_LINK: take_link(flowing, item); break;
+    case SOURCE_STAMPS: take_source_event(flowing, item, CLIP_SOURCE_STAMPS); break;
     case SOURCE_END: take_end(flowing); break;
     case SOURCE_DROPPED:
         after(flowing, pipeline_loss(pipeline, item->source, RECORDER_LOSS_KERNEL, item->count),
@@ -229,6 +240,14 @@ static void reload(struct flowing *flowing, const struct order *order)
         flowing->stats.generation = order->generation->number;
     drain(flowing);
     worker_done(&flowing->flow->worker, order->ticket, code, text);
+}
+
+static void take_interface(struct flowing *flowing, const struct order *order)
+{
+    struct pipeline *pipeline = flowing->flow->pipeline;
+
+    after(flowing, pipeline_interface(pipeline, order->link.source, &order->link.interface),
+          "interface");
 }
 
 static void trigger(struct flowing *flowing, const struct order *order)
@@ -258,6 +277,8 @@ static void serve_orders(struct flowing *flowing)
             reload(flowing, &copy);
         else if (copy.kind == ORDER_TRIGGER)
             trigger(flowing, &copy);
+        else if (copy.kind == ORDER_LINK)
+            take_interface(flowing, &copy);
     }
 }
 

@@ -16,7 +16,7 @@
 #define METRICS_TEXT_MAX 131072
 
 enum metric_type { COUNTER, GAUGE };
-enum metric_value { U64, U32, I64, SECONDS, FLAG, RCVBUF, UP };
+enum metric_value { U64, U32, U8, I64, SECONDS, FLAG, RCVBUF, UP };
 /* What a family has one value of. */
 enum metric_each { ONE, SOURCE, WORKER, FAIL, RECORDER_REFUSAL, STORE_REFUSAL, REASON, BOOK };
 
@@ -33,6 +33,9 @@ struct metric {
 #define EACH(field) offsetof(struct snapshot, field[0]), sizeof(((struct snapshot *)0)->field[0])
 #define OF_SOURCE(field) offsetof(struct snapshot, capture.sources[0].field), \
                          sizeof(struct source_stats)
+
+#define EACH_INTERFACE(field) offsetof(struct snapshot, interfaces[0].field), \
+                              sizeof(struct clip_interface)
 
 static const struct metric metrics[] = {
     { "up", GAUGE, ONE, UP, AT(state), "1 while the daemon takes frames in." },
@@ -59,6 +62,8 @@ static const struct metric metrics[] = {
     { "source_dropped_queue", COUNTER, SOURCE, U64, EACH(capture.dropped_queue),
       "Frames that found the queue to the pipeline full." },
     { "source_malformed", COUNTER, SOURCE, U64, OF_SOURCE(malformed), "Datagrams that are no frame." },
+    { "source_stamps_origin", GAUGE, SOURCE, U8, OF_SOURCE(origin),
+      "Where stamps come from: 1 our own reading, 2 the kernel, 3 the controller." },
     { "source_stamps_missing", COUNTER, SOURCE, U64, OF_SOURCE(stamps_missing),
       "Frames without a kernel stamp; our own reading stands." },
     { "source_stamps_hardware", COUNTER, SOURCE, U64, OF_SOURCE(stamps_hardware),
@@ -69,6 +74,36 @@ static const struct metric metrics[] = {
       "Times a missing interface was bound again." },
     { "source_receive_buffer_bytes", GAUGE, SOURCE, RCVBUF, OF_SOURCE(rcvbuf_bytes),
       "Receive buffer that the kernel gave." },
+    { "interface_frames", COUNTER, SOURCE, U64, EACH_INTERFACE(rx_frames),
+      "Frames that the interface received, by the kernel's count." },
+    { "interface_errors", COUNTER, SOURCE, U64, EACH_INTERFACE(rx_errors),
+      "Receive errors that the interface counts." },
+    { "interface_dropped", COUNTER, SOURCE, U64, EACH_INTERFACE(rx_dropped),
+      "Frames that the interface dropped." },
+    { "interface_overruns", COUNTER, SOURCE, U64, EACH_INTERFACE(rx_overruns),
+      "Times that the controller overran." },
+    { "interface_missed", COUNTER, SOURCE, U64, EACH_INTERFACE(rx_missed),
+      "Frames that the hardware missed." },
+    { "interface_bus_state", GAUGE, SOURCE, U8, EACH_INTERFACE(bus_state),
+      "State of the CAN controller: 0 unknown, 1 error-active, 2 warning, 3 passive, 4 bus-off, 5 stopped, 6 sleeping." },
+    { "interface_bitrate", GAUGE, SOURCE, U32, EACH_INTERFACE(bitrate),
+      "Bit rate of the CAN controller." },
+    { "interface_tx_error_count", GAUGE, SOURCE, U32, EACH_INTERFACE(tx_error_count),
+      "Transmit error counter of the CAN controller." },
+    { "interface_rx_error_count", GAUGE, SOURCE, U32, EACH_INTERFACE(rx_error_count),
+      "Receive error counter of the CAN controller." },
+    { "interface_restarts", COUNTER, SOURCE, U32, EACH_INTERFACE(restarts),
+      "Restarts of the CAN controller after bus-off." },
+    { "interface_bus_errors", COUNTER, SOURCE, U32, EACH_INTERFACE(bus_errors),
+      "Bus errors that the CAN controller counts." },
+    { "interface_arbitration_lost", COUNTER, SOURCE, U32, EACH_INTERFACE(arbitration_lost),
+      "Arbitrations that this host lost." },
+    { "interface_warnings", COUNTER, SOURCE, U32, EACH_INTERFACE(warnings),
+      "Times that the CAN controller went to error-warning." },
+    { "interface_passives", COUNTER, SOURCE, U32, EACH_INTERFACE(passives),
+      "Times that the CAN controller went to error-passive." },
+    { "interface_bus_offs", COUNTER, SOURCE, U32, EACH_INTERFACE(bus_offs),
+      "Times that the CAN controller went bus-off." },
 
     { "clock_events", COUNTER, ONE, U64, AT(capture.clock_events), "Steps of the wall clock." },
     { "clock_suspends", COUNTER, ONE, U64, AT(capture.suspends), "Suspends of the machine." },
@@ -235,6 +270,7 @@ static void put_value(struct json_text *text, const struct metric *metric, const
     case U64: json_printf(text, " %" PRIu64 "\n", *(const uint64_t *)(const void *)at); break;
     case U32:
     case RCVBUF: json_printf(text, " %" PRIu32 "\n", *(const uint32_t *)(const void *)at); break;
+    case U8: json_printf(text, " %d\n", *(const uint8_t *)(const void *)at); break;
     case I64: json_printf(text, " %" PRId64 "\n", *(const int64_t *)(const void *)at); break;
     case SECONDS: {
         int64_t ns = *(const int64_t *)(const void *)at;

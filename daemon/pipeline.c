@@ -401,7 +401,7 @@ int pipeline_loss(struct pipeline *pipeline, uint8_t source, enum recorder_loss_
 
     if (is_busy(pipeline))
         return -EBUSY;
-    if (source >= pipeline->sources.count || (unsigned)kind > RECORDER_LOSS_FILTER)
+    if (source >= pipeline->sources.count || (unsigned)kind >= RECORDER_LOSS_KINDS)
         return -ERANGE;
     pipeline->stats.lost[kind] += count;
     command.loss.kind = kind;
@@ -409,6 +409,42 @@ int pipeline_loss(struct pipeline *pipeline, uint8_t source, enum recorder_loss_
     command.loss.mono_ns = pipeline->now_ns;
     command.loss.count = count;
     return command_put(pipeline, &command) ? 0 : -ENOMEM;
+}
+
+int pipeline_source_event(struct pipeline *pipeline, const struct clip_source_event *event)
+{
+    if (event->source >= pipeline->sources.count || event->kind >= CLIP_SOURCE_EVENT_KINDS ||
+        (event->kind == CLIP_SOURCE_STAMPS && event->value > STAMP_HARDWARE))
+        return -ERANGE;
+    if (event->kind == CLIP_SOURCE_STAMPS) /* headers of later clips begin with it */
+        pipeline->sources.items[event->source].origin = (enum stamp_origin)event->value;
+    pipeline->source_events[pipeline->source_event_count++ % RECENT_SOURCE_EVENTS_MAX] = *event;
+    return 0;
+}
+
+static uint64_t driver_drops(const struct clip_interface *interface)
+{
+    return interface->rx_dropped + interface->rx_overruns + interface->rx_missed;
+}
+
+int pipeline_interface(struct pipeline *pipeline, uint8_t source,
+                       const struct clip_interface *interface)
+{
+    if (source >= pipeline->sources.count)
+        return -ERANGE;
+    if (is_busy(pipeline))
+        return -EBUSY;
+    const struct clip_interface before = pipeline->interfaces[source];
+    pipeline->interfaces[source] = *interface;
+    if (!before.known || !interface->known)
+        return 0;
+    if (interface->bus_state != before.bus_state)
+        (void)pipeline_source_event(pipeline, &(struct clip_source_event){
+            interface->mono_ns, source, CLIP_SOURCE_BUS_STATE, interface->bus_state });
+    /* Fewer than before: the interface was made again, and counts from zero. */
+    uint64_t from = driver_drops(interface) < driver_drops(&before) ? 0 : driver_drops(&before);
+    uint64_t lost = driver_drops(interface) - from;
+    return lost ? pipeline_loss(pipeline, source, RECORDER_LOSS_DRIVER, lost) : 0;
 }
 
 void pipeline_wall(struct pipeline *pipeline, const struct clip_clock *clock)

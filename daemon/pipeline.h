@@ -73,7 +73,7 @@ const char *pipeline_fail_name(enum pipeline_fail fail);
 
 struct pipeline_stats {
     uint64_t frames, rows, late, clamped, discontinuities; /* frames = received here */
-    uint64_t lost[3];                /* by recorder_loss_kind, as told by pipeline_loss */
+    uint64_t lost[RECORDER_LOSS_KINDS]; /* by recorder_loss_kind, as told by pipeline_loss */
     uint64_t events;                 /* fires, suppressed ones included */
     uint64_t fired, ended;           /* not suppressed */
     uint64_t in_clips;               /* events listed by a clip, open or closed */
@@ -120,6 +120,13 @@ int64_t pipeline_next_due(const struct pipeline *pipeline);
 /* Frames of a source that were lost before they came here, at about mono_ns. */
 int pipeline_loss(struct pipeline *pipeline, uint8_t source, enum recorder_loss_kind kind,
                   uint64_t count);
+/* The interface of a source went or came, its stamps or its bus changed, at mono_ns: manifests of clips
+ * that hold the instant say so. Returns 0, or -ERANGE. */
+int pipeline_source_event(struct pipeline *pipeline, const struct clip_source_event *event);
+/* What the kernel says of the interface of a source; manifests carry the latest. What its drop
+ * counters grew by is a loss, another bus state an event. Returns 0, -ERANGE, -EBUSY, -ENOMEM. */
+int pipeline_interface(struct pipeline *pipeline, uint8_t source,
+                       const struct clip_interface *interface);
 /* Another wall label is known; clips opened or closed from now on carry it. */
 void pipeline_wall(struct pipeline *pipeline, const struct clip_clock *clock);
 /* Swaps the rules before the next step. Returns 0, or what engine_reload says; nothing changed. */

@@ -243,6 +243,25 @@ static uint32_t list_events(const struct pipeline *pipeline, const struct pipeli
     return count;
 }
 
+static void list_source_events(const struct pipeline *pipeline, int64_t start_ns, int64_t end_ns,
+                               struct clip_completeness *to)
+{
+    size_t count = pipeline->source_event_count;
+    size_t i = count > RECENT_SOURCE_EVENTS_MAX ? count - RECENT_SOURCE_EVENTS_MAX : 0;
+
+    for (; i < count; i++) {
+        const struct clip_source_event *event =
+            &pipeline->source_events[i % RECENT_SOURCE_EVENTS_MAX];
+        if (event->mono_ns < start_ns || event->mono_ns > end_ns)
+            continue;
+        to->gaps += event->kind == CLIP_SOURCE_DOWN;
+        if (to->source_event_count < CLIP_SOURCE_EVENTS_MAX)
+            to->source_events[to->source_event_count++] = *event;
+        else
+            to->source_events_left_out++;
+    }
+}
+
 static void put_close(struct pipeline *pipeline, const struct pipeline_clip *clip,
                       enum recorder_kind kind, int64_t end_ns, enum clip_end end)
 {
@@ -265,6 +284,8 @@ static void put_close(struct pipeline *pipeline, const struct pipeline_clip *cli
     manifest.completeness.skipped_lines = pipeline->skipped_lines;
     manifest.completeness.clock_quality = pipeline->clock_quality;
     manifest.completeness.discontinuities = discontinuities_in(pipeline, clip->start_ns, end_ns);
+    list_source_events(pipeline, clip->start_ns, end_ns, &manifest.completeness);
+    memcpy(manifest.completeness.interfaces, pipeline->interfaces, sizeof pipeline->interfaces);
     memcpy(manifest.clip_id, clip->id, CLIP_ID_BYTES);
     memcpy(manifest.continues_id, clip->continues_id, CLIP_ID_BYTES);
     memcpy(manifest.pack_sha256, pipeline->generation.pack_sha256, SHA256_BYTES);

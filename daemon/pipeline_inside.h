@@ -14,6 +14,7 @@
 #define RECENT_EVENTS_MAX 1024 /* fires remembered, for clips whose window reaches back to them */
 #define RECENT_CLIPS_MAX 64    /* clips remembered, for the overlaps that later ones name */
 #define OFFSETS_MAX 256        /* changes of the offset remembered */
+#define RECENT_SOURCE_EVENTS_MAX 256 /* of interfaces, remembered for the windows that hold them */
 #define LIVE_EVENTS_MAX (2 * RULES_MAX)
 #define LOAD_SLOTS 8192        /* row bytes over time, for the limit in bytes ... */
 #define LOAD_SLOT_NS (100 * NS_PER_MS) /* ... of a window that begins in the past */
@@ -103,6 +104,9 @@ struct pipeline {
     uint32_t live_count;
     struct event_record *recent[RECENT_EVENTS_MAX];
     size_t recent_at, recent_count;
+    struct clip_source_event source_events[RECENT_SOURCE_EVENTS_MAX];
+    size_t source_event_count; /* ever; the last RECENT_SOURCE_EVENTS_MAX stay */
+    struct clip_interface interfaces[SOURCES_MAX];
     struct recent_clip recent_clips[RECENT_CLIPS_MAX];
     size_t recent_clip_count; /* ever; the last RECENT_CLIPS_MAX stay */
     struct {

@@ -26,6 +26,7 @@ struct snapshot {
     uint64_t memory_bytes; /* planned at start: the sum of the table that doctor prints */
     int64_t heartbeat_age_ns[WORKER_COUNT];
     struct source_table sources;
+    struct clip_interface interfaces[SOURCES_MAX]; /* live CAN sources; not known: never asked */
     struct capture_stats capture;
     struct flow_stats flow;
     struct encode_stats encode;

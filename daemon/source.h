@@ -16,7 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SOURCE_BATCH 64           /* datagrams of one recvmmsg */
+#define SOURCE_BATCH 64           /* datagrams of one recvmmsg ... */
+#define SOURCE_ITEMS (4 * SOURCE_BATCH) /* ... and the room they need: news and a frame each */
 #define SOURCE_ADDRESS_MAX 108    /* an interface name, udp:HOST:PORT or unix:PATH */
 #define SOURCE_RCVBUF_MAX 67108864
 #define SOURCE_STAMP_AHEAD_NS NS_PER_MS /* a mapped stamp may be this much after the reading, */
@@ -37,7 +38,8 @@ enum source_item_kind {
     SOURCE_RECORDED,/* recorded: an item of a recording, marks too */
     SOURCE_DROPPED, /* count frames of `source` were lost in the kernel, about here */
     SOURCE_LOST,    /* count frames of `source` found the queue to the pipeline full */
-    SOURCE_LINK,    /* up: the interface of `source` came or went */
+    SOURCE_LINK,    /* up: the interface of `source` came or went, at time.mono_ns */
+    SOURCE_STAMPS,  /* origin: where the stamps of `source` come from now, at time.mono_ns */
     SOURCE_CLOCK,   /* wall_ns and mono_ns belong together from here on */
     SOURCE_TIME,    /* no frame stamped at or before wall_ns will come, but late ones */
     SOURCE_END,     /* nothing follows */
@@ -47,6 +49,7 @@ enum source_item_kind {
 struct source_item {
     uint8_t kind, source;
     bool up;
+    uint8_t origin; /* enum stamp_origin */
     union {
         struct frame frame;
         struct recording_item recorded;
@@ -71,6 +74,7 @@ struct source_stats {
     uint64_t link_changes, rebinds;
     uint32_t rcvbuf_bytes;      /* what the kernel gave; less than asked: net.core.rmem_max */
     uint8_t state;              /* enum source_state */
+    uint8_t origin;             /* enum stamp_origin: the weakest of the last second */
     int last_errno;             /* why it is not up */
 };
 
@@ -116,6 +120,9 @@ int source_open_recording(struct playback *playback, bool real_time,
 /* Returns a bound, non-blocking descriptor, or a negative errno with *err. */
 int source_can_socket(const struct source_config *config, struct err *err);
 int source_datagram_socket(const struct source_config *config, struct err *err);
+
+/* Whether a CAN interface is up, asked on a descriptor of source_can_socket. */
+bool source_can_is_up(int fd, const char *name);
 
 /* A netlink descriptor that becomes readable when a link changes, or a negative errno. */
 int source_link_monitor(void);

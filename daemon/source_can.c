@@ -10,6 +10,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,6 +56,17 @@ int source_can_socket(const struct source_config *config, struct err *err)
                          config->address, strerror(-code));
     }
     return fd;
+}
+
+/* An ioctl and no netlink: it waits for no lock that a slow driver holds. */
+bool source_can_is_up(int fd, const char *name)
+{
+    struct ifreq request = { .ifr_flags = 0 };
+
+    if (strlen(name) >= sizeof request.ifr_name)
+        return false;
+    memcpy(request.ifr_name, name, strlen(name) + 1);
+    return ioctl(fd, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP);
 }
 
 int source_link_monitor(void)

@@ -1,11 +1,14 @@
 /* The receive engine: recvmmsg of struct can(fd)_frame with kernel stamps and provable loss, on any
  * socket that source_can.c or source_dgram.c opened.
  *
- *            open_socket ok                 ENETDOWN                    ENODEV
+ *        open_socket ok, it is up           ENETDOWN              ENODEV, read to its end
  *  MISSING -----------------> UP --------------------------> DOWN   UP/DOWN ----> MISSING
- *     ^   (tick, link change)  ^  a frame arrives              |                   |
+ *     ^   (tick, link change)  ^  it is up (tick, link change) |                   |
  *     |                        +-------------------------------+                   |
  *     +----------------------------------------------------------------------------+
+ *
+ * The kernel tells an error before the frames that were queued ahead of it: they are still read, and
+ * the drops asked for, before a socket without an interface is closed.
  *
  * Loss: SO_RXQ_OVFL rides on the next frame, so a burst at the end stays invisible until
  * SO_MEMINFO is asked at the tick. Both show the same 32-bit counter of the socket; whichever is
@@ -35,7 +38,10 @@ struct engine {
     struct source_stats stats;
     int fd; /* -1 while MISSING */
     uint8_t index;
+    int gone;             /* errno of an interface that is no more: read on, then close; or 0 */
     bool link_news;       /* a LINK item is owed */
+    bool stamp_news;      /* a STAMPS item is owed */
+    uint8_t origin_seen;  /* the weakest since the last tick; STAMP_UNKNOWN: no frame came */
     uint32_t drops_seen;  /* of the socket's counter */
     uint64_t drops_owed;  /* counted, not yet told as a DROPPED item */
     struct mmsghdr messages[SOURCE_BATCH];
@@ -82,9 +88,10 @@ static void set_stamping(int fd)
 static void set_state(struct engine *engine, enum source_state state, int code)
 {
     engine->stats.last_errno = code;
-    if (engine->stats.state == state)
-        return;
+    bool was_up = engine->stats.state == SOURCE_UP;
     engine->stats.state = (uint8_t)state;
+    if (was_up == (state == SOURCE_UP)) /* from down to missing is no other news */
+        return;
     engine->stats.link_changes++;
     engine->link_news = true;
 }
@@ -101,15 +108,12 @@ static int open_socket(struct engine *engine, struct err *err)
     engine->drops_seen = 0;
     set_rcvbuf(engine);
     set_stamping(fd);
-    set_state(engine, SOURCE_UP, 0);
+    /* An interface that is down can be bound too. */
+    if (engine->config.kind == SOURCE_KIND_CAN && !source_can_is_up(fd, engine->config.address))
+        set_state(engine, SOURCE_DOWN, ENETDOWN);
+    else
+        set_state(engine, SOURCE_UP, 0);
     return 0;
-}
-
-static void forget_socket(struct engine *engine, int code)
-{
-    (void)close(engine->fd);
-    engine->fd = -1;
-    set_state(engine, SOURCE_MISSING, code);
 }
 
 /* --- loss --- */
@@ -133,6 +137,15 @@ static void poll_drops(struct engine *engine)
     if (getsockopt(engine->fd, SOL_SOCKET, SO_MEMINFO, info, &size) == 0 &&
         size > SK_MEMINFO_DROPS * sizeof info[0])
         note_drops(engine, info[SK_MEMINFO_DROPS]);
+}
+
+static void forget_socket(struct engine *engine)
+{
+    poll_drops(engine);
+    (void)close(engine->fd);
+    engine->fd = -1;
+    set_state(engine, SOURCE_MISSING, engine->gone);
+    engine->gone = 0;
 }
 
 /* --- one datagram --- */
@@ -171,6 +184,27 @@ static struct stamps read_controls(struct engine *engine, struct msghdr *message
     return stamps;
 }
 
+/* A weaker origin is told at once, a stronger one when it has held for the time between two ticks:
+ * what the manifest says is never more than what the stamps are. */
+static void note_origin(struct engine *engine, enum stamp_origin origin)
+{
+    if (engine->origin_seen == STAMP_UNKNOWN || origin < engine->origin_seen)
+        engine->origin_seen = (uint8_t)origin;
+    if (origin >= engine->stats.origin)
+        return;
+    engine->stats.origin = (uint8_t)origin;
+    engine->stamp_news = true;
+}
+
+static void raise_origin(struct engine *engine)
+{
+    if (engine->origin_seen > engine->stats.origin) {
+        engine->stats.origin = engine->origin_seen;
+        engine->stamp_news = true;
+    }
+    engine->origin_seen = STAMP_UNKNOWN;
+}
+
 static int64_t choose_stamp(struct engine *engine, struct stamps stamps, int64_t wall_ns)
 {
     int64_t apart = stamps.hardware_ns - stamps.software_ns;
@@ -178,12 +212,16 @@ static int64_t choose_stamp(struct engine *engine, struct stamps stamps, int64_t
     if (engine->config.hardware_stamps && stamps.hardware_ns && stamps.software_ns &&
         apart > -HARDWARE_NEAR_NS && apart < HARDWARE_NEAR_NS) {
         engine->stats.stamps_hardware++;
+        note_origin(engine, STAMP_HARDWARE);
         return stamps.hardware_ns;
     }
-    if (stamps.software_ns)
+    if (stamps.software_ns) {
+        note_origin(engine, STAMP_KERNEL);
         return stamps.software_ns;
+    }
     /* The first datagrams after enabling carry none: the kernel turns its stamping on later. */
     engine->stats.stamps_missing++;
+    note_origin(engine, STAMP_USER);
     return wall_ns;
 }
 
@@ -256,15 +294,20 @@ static void count_frame(struct engine *engine, const struct frame *frame)
         stats->dropped_controller++;
 }
 
-/* What is owed goes before the frame that revealed it. Returns the items written, 0..2. */
-static uint32_t tell_news(struct engine *engine, struct source_item *items)
+/* What is owed goes before the frame that revealed it. Returns the items written, 0..3. */
+static uint32_t tell_news(struct engine *engine, int64_t mono_ns, struct source_item *items)
 {
     uint32_t n = 0;
 
     if (engine->link_news)
         items[n++] = (struct source_item){ .kind = SOURCE_LINK, .source = engine->index,
-                                           .up = engine->stats.state == SOURCE_UP };
-    engine->link_news = false;
+                                           .up = engine->stats.state == SOURCE_UP,
+                                           .time.mono_ns = mono_ns };
+    if (engine->stamp_news)
+        items[n++] = (struct source_item){ .kind = SOURCE_STAMPS, .source = engine->index,
+                                           .origin = engine->stats.origin,
+                                           .time.mono_ns = mono_ns };
+    engine->link_news = engine->stamp_news = false;
     if (engine->drops_owed)
         items[n++] = (struct source_item){ .kind = SOURCE_DROPPED, .source = engine->index,
                                            .count = engine->drops_owed };
@@ -272,19 +315,20 @@ static uint32_t tell_news(struct engine *engine, struct source_item *items)
     return n;
 }
 
-static uint32_t take_message(struct engine *engine, unsigned i, int64_t wall_ns,
+static uint32_t take_message(struct engine *engine, unsigned i, int64_t wall_ns, int64_t mono_ns,
                              struct source_item *items)
 {
     struct msghdr *message = &engine->messages[i].msg_hdr;
     struct stamps stamps = read_controls(engine, message);
-    uint32_t n = tell_news(engine, items);
+    int64_t stamp_ns = choose_stamp(engine, stamps, wall_ns);
+    uint32_t n = tell_news(engine, mono_ns, items);
     struct frame *frame = &items[n].frame;
 
     if (!take_frame(engine, &engine->frames[i], engine->messages[i].msg_len, frame)) {
         engine->stats.malformed++;
         return n;
     }
-    frame->stamp_ns = choose_stamp(engine, stamps, wall_ns);
+    frame->stamp_ns = stamp_ns;
     /* DONTROUTE: sent by this host; CONFIRM: by this very socket, which never happens. */
     if (message->msg_flags & (MSG_DONTROUTE | MSG_CONFIRM))
         frame->flags |= FRAME_TX;
@@ -313,8 +357,10 @@ static void receive_failed(struct engine *engine, int code)
 {
     if (code == ENETDOWN)
         set_state(engine, SOURCE_DOWN, code); /* still bound: frames come again when it is up */
+    else if (code == EAGAIN && engine->gone)
+        forget_socket(engine); /* start over at the tick */
     else if (code != EAGAIN && code != EINTR)
-        forget_socket(engine, code); /* ENODEV and what we do not know: start over at the tick */
+        engine->gone = code; /* ENODEV, and what we do not know */
 }
 
 static int engine_fd(void *context)
@@ -327,26 +373,23 @@ static int engine_read(void *context, int64_t wall_ns, int64_t mono_ns, struct s
 {
     struct engine *engine = context;
     uint32_t n = 0;
-    /* A message may need three items: link, drops, frame. */
-    unsigned batch = room / 3 < SOURCE_BATCH ? room / 3 : SOURCE_BATCH;
+    /* A message may need four items: link, stamps, drops, frame. */
+    unsigned batch = room / 4 < SOURCE_BATCH ? room / 4 : SOURCE_BATCH;
 
-    (void)mono_ns;
     (void)err;
     *ret_more = false;
     if (batch == 0)
         return 0;
     if (engine->fd < 0)
-        return (int)tell_news(engine, items);
+        return (int)tell_news(engine, mono_ns, items);
     arm_messages(engine, batch);
     int got = recvmmsg(engine->fd, engine->messages, batch, MSG_DONTWAIT, NULL);
     if (got < 0)
         receive_failed(engine, errno);
-    else if (got > 0)
-        set_state(engine, SOURCE_UP, 0);
     for (int i = 0; i < got; i++)
-        n += take_message(engine, (unsigned)i, wall_ns, items + n);
-    n += n + 2 <= room ? tell_news(engine, items + n) : 0;
-    *ret_more = got == (int)batch;
+        n += take_message(engine, (unsigned)i, wall_ns, mono_ns, items + n);
+    n += n + 3 <= room ? tell_news(engine, mono_ns, items + n) : 0;
+    *ret_more = got == (int)batch || engine->gone != 0;
     return (int)n;
 }
 
@@ -356,6 +399,10 @@ static void engine_tick(void *context)
 
     if (engine->fd >= 0) {
         poll_drops(engine);
+        raise_origin(engine);
+        if (engine->stats.state == SOURCE_DOWN &&
+            source_can_is_up(engine->fd, engine->config.address))
+            set_state(engine, SOURCE_UP, 0);
         return;
     }
     if (open_socket(engine, NULL) == 0)
@@ -367,7 +414,7 @@ static int64_t engine_due_ns(void *context)
     const struct engine *engine = context;
 
     /* News that came without a frame (a drop found at the tick) wait for no frame. */
-    return engine->link_news || engine->drops_owed ? 0 : INT64_MAX;
+    return engine->link_news || engine->stamp_news || engine->drops_owed ? 0 : INT64_MAX;
 }
 
 static uint32_t engine_stats(void *context, struct source_stats *ret_stats)
@@ -405,6 +452,7 @@ int source_open_socket(const struct source_config *config, uint8_t index,
     engine->index = index;
     engine->fd = -1;
     engine->stats.state = SOURCE_MISSING;
+    engine->stats.origin = STAMP_KERNEL; /* until a frame says otherwise */
     int code = open_socket(engine, err);
     /* A bus may come later; a datagram address that cannot be bound is a mistake. */
     if (code < 0 && config->kind != SOURCE_KIND_CAN) {

@@ -26,6 +26,18 @@ static void put_text(struct json_text *text, const char *key, const char *value)
     json_printf(text, ",");
 }
 
+static void put_interface(struct json_text *text, const struct clip_interface *interface)
+{
+    if (!interface->known)
+        return;
+    put_text(text, "bus", clip_bus_state_name((enum clip_bus_state)interface->bus_state));
+    put_number(text, "bitrate", interface->bitrate);
+    put_number(text, "interface_frames", interface->rx_frames);
+    put_number(text, "interface_errors", interface->rx_errors);
+    put_number(text, "interface_dropped", interface->rx_dropped + interface->rx_overruns +
+                                              interface->rx_missed);
+}
+
 /* Every object ends with a member without a comma. */
 static void put_source(struct json_text *text, const struct snapshot *snapshot, uint32_t i)
 {
@@ -38,6 +50,8 @@ static void put_source(struct json_text *text, const struct snapshot *snapshot, 
     put_text(text, "why", stats->state == SOURCE_UP ? "" : strerror(stats->last_errno));
     put_number(text, "frames", stats->frames);
     put_number(text, "errors", stats->error_frames);
+    put_text(text, "stamps", stamp_origin_name((enum stamp_origin)stats->origin));
+    put_interface(text, &snapshot->interfaces[i]);
     put_number(text, "dropped_kernel", stats->dropped_kernel);
     put_number(text, "dropped_queue", snapshot->capture.dropped_queue[i] +
                                           snapshot->flow.dropped_queue[i]);

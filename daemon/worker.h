@@ -36,6 +36,7 @@ enum order_kind {
     ORDER_WHERE,   /* store: answer DONE with `clip` */
     ORDER_RETRY,   /* store: answer DONE; code is how many clips, or an error */
     ORDER_STATUS,  /* upload: send `status`; no answer */
+    ORDER_LINK,    /* pipeline: `link`; no answer */
 };
 
 struct order {
@@ -54,6 +55,10 @@ struct order {
         };
         struct artifact_set *artifacts; /* store: taken over */
         struct wire_status status;
+        struct {
+            uint8_t source;
+            struct clip_interface interface;
+        } link;
     };
 };
 

@@ -26,6 +26,28 @@ const char *clip_edge_name(enum clip_edge edge)
     return (unsigned)edge < sizeof names / sizeof names[0] ? names[edge] : "unknown";
 }
 
+const char *clip_source_event_name(enum clip_source_event_kind kind)
+{
+    static const char *const names[CLIP_SOURCE_EVENT_KINDS] = { "down", "up", "stamps",
+                                                                "bus_state" };
+    return (unsigned)kind < CLIP_SOURCE_EVENT_KINDS ? names[kind] : "unknown";
+}
+
+const char *clip_bus_state_name(enum clip_bus_state state)
+{
+    static const char *const names[] = { "unknown", "error-active", "error-warning",
+                                         "error-passive", "bus-off", "stopped", "sleeping" };
+    return (unsigned)state < sizeof names / sizeof names[0] ? names[state] : "unknown";
+}
+
+const char *clip_source_event_value(const struct clip_source_event *event)
+{
+    if (event->kind == CLIP_SOURCE_STAMPS)
+        return stamp_origin_name((enum stamp_origin)event->value);
+    return event->kind == CLIP_SOURCE_BUS_STATE
+               ? clip_bus_state_name((enum clip_bus_state)event->value) : "";
+}
+
 void clip_id_make(const char *vehicle, const uint8_t session_id[SESSION_ID_BYTES],
                   uint64_t ordinal, uint8_t ret_id[CLIP_ID_BYTES])
 {

@@ -19,6 +19,7 @@
 #define CLIP_TEXT_MAX 256           /* attached text, unit, file names; with NUL */
 #define CLIP_DBCS_MAX 64
 #define CLIP_OVERLAPS_MAX 64
+#define CLIP_SOURCE_EVENTS_MAX 64
 #define CLIP_HEADER_BYTES_MAX 1048576
 #define CLIP_STATE_BYTES_MAX 524288 /* life-cycle states of every rule at the cut */
 #define CLIP_SEED_ROWS_MAX 65536    /* last rows before the cut, one an id that rules read */
@@ -108,16 +109,55 @@ struct clip_event {
 /* Per source, for the span of the clip. */
 struct clip_source_counts {
     uint64_t received, dropped_kernel, dropped_queue, dropped_filter, late, error_frames, stored;
+    uint64_t dropped_driver; /* by the interface, before any socket: as its counters grew */
+};
+
+/* State of a CAN controller: enum can_state of linux/can/netlink.h, plus one. */
+enum clip_bus_state {
+    CLIP_BUS_UNKNOWN, /* no CAN controller, or it does not say */
+    CLIP_BUS_ACTIVE,
+    CLIP_BUS_WARNING,
+    CLIP_BUS_PASSIVE,
+    CLIP_BUS_OFF,
+    CLIP_BUS_STOPPED,
+    CLIP_BUS_SLEEPING,
+};
+
+/* What the kernel said last of a network interface, on live sources. Counters run since it was made. */
+struct clip_interface {
+    bool known, up;
+    uint8_t bus_state; /* enum clip_bus_state */
+    int64_t mono_ns;   /* when it was asked */
+    uint64_t rx_frames, rx_errors, rx_dropped, rx_overruns, rx_missed;
+    uint32_t bitrate, tx_error_count, rx_error_count; /* of a controller: now */
+    uint32_t restarts, bus_errors, arbitration_lost, warnings, passives, bus_offs; /* counters */
+};
+
+enum clip_source_event_kind {
+    CLIP_SOURCE_DOWN,      /* the interface went down or away */
+    CLIP_SOURCE_UP,        /* and came back */
+    CLIP_SOURCE_STAMPS,    /* value: enum stamp_origin from here on */
+    CLIP_SOURCE_BUS_STATE, /* value: enum clip_bus_state */
+};
+#define CLIP_SOURCE_EVENT_KINDS 4
+
+struct clip_source_event {
+    int64_t mono_ns;
+    uint8_t source, kind, value;
 };
 
 struct clip_completeness {
     struct clip_source_counts sources[SOURCES_MAX];
     uint32_t source_count;    /* that of the source table */
-    uint64_t gaps;            /* declared holes: interface down, overflow, suspend */
+    uint64_t gaps;            /* declared holes: times that an interface went down, runs of drops */
     uint64_t clamped;         /* backward stamps of at most 50 ms */
     uint64_t discontinuities; /* larger steps; each rebased the offset */
     uint64_t skipped_lines;   /* of the recording that it was cut from */
     const char *clock_quality; /* "recording", "kernel", "hardware", "stepped", ... */
+    struct clip_interface interfaces[SOURCES_MAX]; /* not known: no network interface */
+    struct clip_source_event source_events[CLIP_SOURCE_EVENTS_MAX]; /* inside the window, in order */
+    uint32_t source_event_count;
+    uint64_t source_events_left_out; /* that found the list full */
 };
 
 enum clip_end {
@@ -164,6 +204,10 @@ struct clip_manifest {
 
 const char *clip_end_name(enum clip_end end);    /* "complete", ... */
 const char *clip_edge_name(enum clip_edge edge); /* "rise", "fall", "manual" */
+const char *clip_source_event_name(enum clip_source_event_kind kind); /* "down", "up", ... */
+const char *clip_bus_state_name(enum clip_bus_state state); /* "error-active", ... as ip(8) has it */
+/* The value of a source event in words; "" when it has none. */
+const char *clip_source_event_value(const struct clip_source_event *event);
 
 /* Encode a whole record. With out NULL: only its size. Return the bytes; -ENOBUFS when out is too
  * small; -ERANGE when a field is beyond its limit (text too long, too many events, ...). */

@@ -131,7 +131,8 @@ static void put_event(struct json_text *text, const struct clip_event *event)
 }
 
 static void put_source(struct json_text *text, const struct source *source,
-                       const struct clip_source_counts *counts)
+                       const struct clip_source_counts *counts,
+                       const struct clip_interface *interface)
 {
     json_printf(text, "{\"name\":");
     quote(text, source->name);
@@ -142,8 +143,17 @@ static void put_source(struct json_text *text, const struct source *source,
         put_number(text, "dropped_kernel", counts->dropped_kernel);
         put_number(text, "dropped_queue", counts->dropped_queue);
         put_number(text, "dropped_filter", counts->dropped_filter);
+        put_number(text, "dropped_driver", counts->dropped_driver);
         put_number(text, "late", counts->late);
         put_number(text, "error_frames", counts->error_frames);
+    }
+    put_text(text, "stamps", stamp_origin_name(source->origin));
+    if (interface && interface->known) {
+        put_flag(text, "up", interface->up);
+        put_text(text, "bus_state", clip_bus_state_name((enum clip_bus_state)interface->bus_state));
+        put_number(text, "interface_frames", interface->rx_frames);
+        put_number(text, "interface_errors", interface->rx_errors);
+        put_number(text, "bus_offs", interface->bus_offs);
     }
     json_printf(text, "}");
 }
@@ -171,9 +181,27 @@ static void put_header(struct json_text *text, const struct clip_header *header,
         if (i)
             json_printf(text, ",");
         put_source(text, &header->sources.items[i],
-                   manifest ? &manifest->completeness.sources[i] : NULL);
+                   manifest ? &manifest->completeness.sources[i] : NULL,
+                   manifest ? &manifest->completeness.interfaces[i] : NULL);
     }
     json_printf(text, "]");
+}
+
+static void put_source_events(struct json_text *text, const struct clip_completeness *c,
+                              int64_t offset_ns)
+{
+    put_key(text, "source_events");
+    json_printf(text, "[");
+    for (uint32_t i = 0; i < c->source_event_count; i++) {
+        const struct clip_source_event *event = &c->source_events[i];
+        json_printf(text, "%s{\"source\":%u", i ? "," : "", event->source);
+        put_text(text, "event", clip_source_event_name((enum clip_source_event_kind)event->kind));
+        put_text(text, "value", clip_source_event_value(event));
+        put_time(text, "t", event->mono_ns, offset_ns);
+        json_printf(text, "}");
+    }
+    json_printf(text, "]");
+    put_number(text, "source_events_left_out", c->source_events_left_out);
 }
 
 static void put_manifest(struct json_text *text, const struct clip_manifest *manifest)
@@ -193,6 +221,7 @@ static void put_manifest(struct json_text *text, const struct clip_manifest *man
     put_number(text, "discontinuities", c->discontinuities);
     put_number(text, "skipped_lines", c->skipped_lines);
     put_text(text, "clock_quality", c->clock_quality);
+    put_source_events(text, c, manifest->start_offset_ns);
     put_key(text, "events");
     json_printf(text, "[");
     for (uint32_t i = 0; i < manifest->event_count; i++) {

@@ -44,6 +44,7 @@ bool clip_pb_manifest_fits(const struct clip_manifest *m)
     if (m->segment >= SEGMENTS_MAX || m->event_count > CLIP_EVENTS_MAX ||
         m->overlap_count > CLIP_OVERLAPS_MAX || m->end > CLIP_END_LIMIT ||
         m->completeness.source_count > SOURCES_MAX ||
+        m->completeness.source_event_count > CLIP_SOURCE_EVENTS_MAX ||
         !text_fits(m->completeness.clock_quality, CLIP_LABEL_MAX) ||
         !text_fits(m->end_detail, CLIP_TEXT_MAX) || !text_fits(m->clock.source, CLIP_LABEL_MAX) ||
         m->early_state_bytes > CLIP_STATE_BYTES_MAX || m->early_seed_bytes > CLIP_SEED_BYTES_MAX ||

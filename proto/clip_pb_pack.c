@@ -124,6 +124,8 @@ struct manifest_lists {
     Roadloop__Event events[CLIP_EVENTS_MAX], *event_list[CLIP_EVENTS_MAX];
     Roadloop__Value values[CLIP_EVENTS_MAX * ATTACH_MAX], *value_list[CLIP_EVENTS_MAX * ATTACH_MAX];
     Roadloop__SourceCounts counts[SOURCES_MAX], *count_list[SOURCES_MAX];
+    Roadloop__Interface interfaces[SOURCES_MAX];
+    Roadloop__SourceEvent news[CLIP_SOURCE_EVENTS_MAX], *news_list[CLIP_SOURCE_EVENTS_MAX];
     Roadloop__Completeness completeness;
     Roadloop__Clock clock;
     ProtobufCBinaryData overlaps[CLIP_OVERLAPS_MAX];
@@ -164,6 +166,46 @@ static void fill_event(Roadloop__Event *m, const struct clip_event *e, Roadloop_
     }
 }
 
+static Roadloop__Interface *fill_interface(Roadloop__Interface *m, const struct clip_interface *from)
+{
+    if (!from->known)
+        return NULL;
+    roadloop__interface__init(m);
+    m->up = from->up;
+    m->bus_state = from->bus_state;
+    m->mono_ns = from->mono_ns;
+    m->rx_frames = from->rx_frames;
+    m->rx_errors = from->rx_errors;
+    m->rx_dropped = from->rx_dropped;
+    m->rx_overruns = from->rx_overruns;
+    m->rx_missed = from->rx_missed;
+    m->bitrate = from->bitrate;
+    m->tx_error_count = from->tx_error_count;
+    m->rx_error_count = from->rx_error_count;
+    m->restarts = from->restarts;
+    m->bus_errors = from->bus_errors;
+    m->arbitration_lost = from->arbitration_lost;
+    m->warnings = from->warnings;
+    m->passives = from->passives;
+    m->bus_offs = from->bus_offs;
+    return m;
+}
+
+static void fill_source_events(struct manifest_lists *lists, const struct clip_completeness *c)
+{
+    for (uint32_t i = 0; i < c->source_event_count; i++) {
+        roadloop__source_event__init(&lists->news[i]);
+        lists->news[i].source = c->source_events[i].source;
+        lists->news[i].kind = c->source_events[i].kind;
+        lists->news[i].value = c->source_events[i].value;
+        lists->news[i].mono_ns = c->source_events[i].mono_ns;
+        lists->news_list[i] = &lists->news[i];
+    }
+    lists->completeness.n_source_events = c->source_event_count;
+    lists->completeness.source_events = lists->news_list;
+    lists->completeness.source_events_left_out = c->source_events_left_out;
+}
+
 static void fill_completeness(struct manifest_lists *lists, const struct clip_completeness *c)
 {
     Roadloop__Completeness *m = &lists->completeness;
@@ -179,6 +221,8 @@ static void fill_completeness(struct manifest_lists *lists, const struct clip_co
         lists->counts[i].late = from->late;
         lists->counts[i].error_frames = from->error_frames;
         lists->counts[i].stored = from->stored;
+        lists->counts[i].dropped_driver = from->dropped_driver;
+        lists->counts[i].interface = fill_interface(&lists->interfaces[i], &c->interfaces[i]);
         lists->count_list[i] = &lists->counts[i];
     }
     m->n_sources = c->source_count;
@@ -188,6 +232,7 @@ static void fill_completeness(struct manifest_lists *lists, const struct clip_co
     m->discontinuities = c->discontinuities;
     m->skipped_lines = c->skipped_lines;
     m->clock_quality = text_of(c->clock_quality);
+    fill_source_events(lists, c);
 }
 
 static void fill_manifest(Roadloop__Manifest *m, const struct clip_manifest *from)

@@ -218,6 +218,40 @@ static bool get_events(struct arena *arena, const Roadloop__Manifest *m, struct 
     return true;
 }
 
+static bool get_interface(const Roadloop__Interface *m, struct clip_interface *to)
+{
+    if (!m)
+        return true;
+    *to = (struct clip_interface){
+        .known = true, .up = m->up, .bus_state = (uint8_t)m->bus_state, .mono_ns = m->mono_ns,
+        .rx_frames = m->rx_frames, .rx_errors = m->rx_errors, .rx_dropped = m->rx_dropped,
+        .rx_overruns = m->rx_overruns, .rx_missed = m->rx_missed, .bitrate = m->bitrate,
+        .tx_error_count = m->tx_error_count, .rx_error_count = m->rx_error_count,
+        .restarts = m->restarts, .bus_errors = m->bus_errors,
+        .arbitration_lost = m->arbitration_lost, .warnings = m->warnings,
+        .passives = m->passives, .bus_offs = m->bus_offs,
+    };
+    return m->bus_state <= CLIP_BUS_SLEEPING;
+}
+
+static bool get_source_events(const Roadloop__Completeness *m, struct clip_completeness *c)
+{
+    if (m->n_source_events > CLIP_SOURCE_EVENTS_MAX)
+        return false;
+    for (size_t i = 0; i < m->n_source_events; i++) {
+        const Roadloop__SourceEvent *from = m->source_events[i];
+        if (from->source >= m->n_sources || from->kind >= CLIP_SOURCE_EVENT_KINDS ||
+            from->value > CLIP_BUS_SLEEPING)
+            return false;
+        c->source_events[i] = (struct clip_source_event){ from->mono_ns, (uint8_t)from->source,
+                                                          (uint8_t)from->kind,
+                                                          (uint8_t)from->value };
+    }
+    c->source_event_count = (uint32_t)m->n_source_events;
+    c->source_events_left_out = m->source_events_left_out;
+    return true;
+}
+
 static bool get_completeness(const Roadloop__Completeness *m, struct clip_completeness *c)
 {
     c->clock_quality = "";
@@ -230,15 +264,17 @@ static bool get_completeness(const Roadloop__Completeness *m, struct clip_comple
         const Roadloop__SourceCounts *from = m->sources[i];
         c->sources[i] = (struct clip_source_counts){
             from->received, from->dropped_kernel, from->dropped_queue, from->dropped_filter,
-            from->late, from->error_frames, from->stored
+            from->late, from->error_frames, from->stored, from->dropped_driver
         };
+        if (!get_interface(from->interface, &c->interfaces[i]))
+            return false;
     }
     c->gaps = m->gaps;
     c->clamped = m->clamped;
     c->discontinuities = m->discontinuities;
     c->skipped_lines = m->skipped_lines;
     c->clock_quality = m->clock_quality;
-    return true;
+    return get_source_events(m, c);
 }
 
 static bool get_overlaps(struct arena *arena, const Roadloop__Manifest *m,

@@ -35,6 +35,13 @@ struct frame {
 
 enum stamp_origin { STAMP_UNKNOWN, STAMP_USER, STAMP_KERNEL, STAMP_HARDWARE };
 
+static inline const char *stamp_origin_name(enum stamp_origin origin)
+{
+    static const char *const names[] = { "unknown", "user", "kernel", "hardware" };
+
+    return names[(unsigned)origin <= STAMP_HARDWARE ? origin : STAMP_UNKNOWN];
+}
+
 /* One bus or sensor of a session. */
 struct source {
     char name[SOURCE_NAME_MAX]; /* "can0"; [A-Za-z0-9_.-]+ */

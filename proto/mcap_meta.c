@@ -138,7 +138,7 @@ static void add_source_counts(struct maker *m, const char *bus,
         { "received", counts->received },           { "stored", counts->stored },
         { "dropped_kernel", counts->dropped_kernel }, { "dropped_queue", counts->dropped_queue },
         { "dropped_filter", counts->dropped_filter }, { "late", counts->late },
-        { "error_frames", counts->error_frames },
+        { "error_frames", counts->error_frames },   { "dropped_driver", counts->dropped_driver },
     };
 
     for (size_t i = 0; i < sizeof items / sizeof items[0]; i++) {

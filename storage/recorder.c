@@ -272,22 +272,42 @@ static int put_row(struct recorder *recorder, const struct recorder_command *com
 
 /* --- commands --- */
 
+static struct loss *loss_at(struct recorder *recorder, size_t i)
+{
+    return &recorder->losses[(recorder->loss_at + i) % LOSSES_MAX];
+}
+
+/* The oldest goes into the next of its source and kind: a clip may then state more than it lost, never
+ * less. */
+static void fold_oldest_loss(struct recorder *recorder)
+{
+    const struct loss *oldest = loss_at(recorder, 0);
+
+    for (size_t i = 1; i < recorder->loss_count; i++) {
+        struct loss *later = loss_at(recorder, i);
+        if (later->source == oldest->source && later->kind == oldest->kind) {
+            later->count += oldest->count;
+            break;
+        }
+    }
+    recorder->loss_at = (recorder->loss_at + 1) % LOSSES_MAX;
+    recorder->loss_count--;
+}
+
 static void put_loss(struct recorder *recorder, const struct recorder_command *command)
 {
-    struct loss *last = &recorder->losses[(recorder->loss_at + recorder->loss_count + LOSSES_MAX -
-                                           1) % LOSSES_MAX];
-
     /* Reports of one burst are one entry: what is merged lies within a tenth of a second. */
-    if (recorder->loss_count && last->source == command->loss.source &&
-        last->kind == command->loss.kind &&
-        command->loss.mono_ns - last->mono_ns < 100 * NS_PER_MS) {
-        last->count += command->loss.count;
-        return;
+    for (size_t i = recorder->loss_count; i-- > 0;) {
+        struct loss *last = loss_at(recorder, i);
+        if (command->loss.mono_ns - last->mono_ns >= 100 * NS_PER_MS)
+            break;
+        if (last->source == command->loss.source && last->kind == command->loss.kind) {
+            last->count += command->loss.count;
+            return;
+        }
     }
-    if (recorder->loss_count == LOSSES_MAX) {
-        recorder->loss_at = (recorder->loss_at + 1) % LOSSES_MAX;
-        recorder->loss_count--;
-    }
+    if (recorder->loss_count == LOSSES_MAX)
+        fold_oldest_loss(recorder);
     recorder->losses[(recorder->loss_at + recorder->loss_count++) % LOSSES_MAX] =
         (struct loss){ .mono_ns = command->loss.mono_ns,
                        .count = command->loss.count,
@@ -326,7 +346,7 @@ static int dispatch(struct recorder *recorder, struct recorder_command *command)
                            command->state->size);
         return 0;
     case RECORDER_LOSS:
-        if (command->loss.source >= SOURCES_MAX || (unsigned)command->loss.kind >= LOSS_KINDS)
+        if (command->loss.source >= SOURCES_MAX || (unsigned)command->loss.kind >= RECORDER_LOSS_KINDS)
             return -EINVAL;
         put_loss(recorder, command);
         return 0;

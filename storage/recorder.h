@@ -70,7 +70,10 @@ struct recorder_close {
                                     * recorder fills in what it counts; start_ns and end_ns hold */
 };
 
-enum recorder_loss_kind { RECORDER_LOSS_KERNEL, RECORDER_LOSS_QUEUE, RECORDER_LOSS_FILTER };
+enum recorder_loss_kind {
+    RECORDER_LOSS_KERNEL, RECORDER_LOSS_QUEUE, RECORDER_LOSS_FILTER, RECORDER_LOSS_DRIVER
+};
+#define RECORDER_LOSS_KINDS 4
 
 struct recorder_command {
     enum recorder_kind kind;

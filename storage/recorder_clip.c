@@ -306,7 +306,10 @@ static void fill_losses(const struct recorder *recorder, const struct clip_manif
 
         if (loss->mono_ns < manifest->start_ns || loss->mono_ns > manifest->end_ns)
             continue;
-        if (loss->kind == RECORDER_LOSS_KERNEL)
+        to->gaps += loss->kind != RECORDER_LOSS_FILTER;
+        if (loss->kind == RECORDER_LOSS_DRIVER)
+            counts->dropped_driver += loss->count;
+        else if (loss->kind == RECORDER_LOSS_KERNEL)
             counts->dropped_kernel += loss->count;
         else if (loss->kind == RECORDER_LOSS_QUEUE)
             counts->dropped_queue += loss->count;
@@ -329,7 +332,7 @@ static void fill_completeness(const struct recorder *recorder, const struct clip
         counts->late = slot->counts.late[i];
         counts->error_frames = slot->counts.errors[i];
         counts->received = counts->stored + counts->dropped_kernel + counts->dropped_queue +
-                           counts->dropped_filter;
+                           counts->dropped_filter + counts->dropped_driver;
     }
 }
 

@@ -14,7 +14,6 @@
 #define RING_BLOCKS_MAX 65536
 #define HELD_BLOCKS_MAX 1024 /* groups that one clip holds back until its end is known */
 #define LOSSES_MAX 1024      /* remembered reports of lost frames */
-#define LOSS_KINDS 3
 
 struct piece_queue {
     struct recorder_piece *items; /* a ring that doubles */

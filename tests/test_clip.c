@@ -173,8 +173,18 @@ static void test_manifest_comes_back(void **state)
     const uint8_t overlaps[1][CLIP_ID_BYTES] = { { 7, 7 } };
     struct clip_manifest manifest = {
         .clip_id = { 1 }, .events = events, .event_count = 2,
-        .completeness = { .sources = { { 10, 1, 2, 3, 4, 5, 6 } }, .source_count = 2,
-                          .gaps = 1, .clock_quality = "recording" },
+        .completeness = { .sources = { { 10, 1, 2, 3, 4, 5, 6, 7 } }, .source_count = 2,
+                          .gaps = 1, .clock_quality = "recording",
+                          .interfaces = { { .known = true, .up = true, .bus_state = CLIP_BUS_OFF,
+                                            .mono_ns = -3, .rx_frames = 11, .rx_errors = 12,
+                                            .rx_dropped = 13, .rx_overruns = 14, .rx_missed = 15,
+                                            .bitrate = 500000, .tx_error_count = 16,
+                                            .rx_error_count = 17, .restarts = 18,
+                                            .bus_errors = 19, .arbitration_lost = 20,
+                                            .warnings = 21, .passives = 22, .bus_offs = 23 } },
+                          .source_events = { { 5, 0, CLIP_SOURCE_DOWN, 0 },
+                                             { 6, 1, CLIP_SOURCE_STAMPS, STAMP_HARDWARE } },
+                          .source_event_count = 2, .source_events_left_out = 24 },
         .frames = 5, .end = CLIP_END_INPUT, .end_detail = "the recording ended",
         .continues = true, .continues_id = { 8 }, .overlaps = overlaps, .overlap_count = 1,
     }, got;
@@ -198,7 +208,17 @@ static void test_manifest_comes_back(void **state)
     assert_int_equal(got.completeness.sources[0].received, 10);
     assert_int_equal(got.completeness.sources[0].stored, 6);
     assert_int_equal(got.completeness.source_count, 2);
+    assert_int_equal(got.completeness.sources[0].dropped_driver, 7);
     assert_string_equal(got.completeness.clock_quality, "recording");
+    assert_memory_equal(&got.completeness.interfaces[0], &manifest.completeness.interfaces[0],
+                        sizeof got.completeness.interfaces[0]);
+    assert_false(got.completeness.interfaces[1].known);
+    assert_int_equal(got.completeness.source_event_count, 2);
+    assert_int_equal(got.completeness.source_events[0].mono_ns, 5);
+    assert_string_equal(clip_source_event_name(got.completeness.source_events[0].kind), "down");
+    assert_int_equal(got.completeness.source_events[1].source, 1);
+    assert_string_equal(clip_source_event_value(&got.completeness.source_events[1]), "hardware");
+    assert_int_equal(got.completeness.source_events_left_out, 24);
     assert_string_equal(clip_end_name(got.end), "input_end");
     assert_true(got.continues);
     assert_int_equal(got.overlap_count, 1);

@@ -247,6 +247,7 @@ struct seen_clip {
     bool continues;
     enum clip_end end;
     uint64_t frames;
+    struct clip_completeness completeness;
 };
 
 static struct pipeline *pipeline;
@@ -300,6 +301,7 @@ static void see_clip(const struct recorder_piece *piece)
     clip->overlaps = manifest->overlap_count;
     clip->continues = manifest->continues;
     clip->end = manifest->end;
+    clip->completeness = manifest->completeness;
     clip->own = clip->elsewhere = 0;
     clip->frames = manifest->frames + (clip->segments > 1 ? first_frames[piece->clip] : 0);
     for (uint32_t i = 0; i < manifest->event_count; i++)
@@ -682,6 +684,101 @@ static void test_lost_frames_stand_in_the_books_of_the_clip(void **state)
     finish();
 }
 
+static void source_event(int64_t t_ms, enum clip_source_event_kind kind, uint8_t value)
+{
+    const struct clip_source_event event = { t_ms * MS, 0, (uint8_t)kind, value };
+
+    assert_int_equal(pipeline_source_event(pipeline, &event), 0);
+}
+
+/* The interface goes at 7 s and comes at 8 s; what happens outside of 5..15 s is not the clip's. */
+static void test_what_became_of_the_interface_stands_in_the_clip(void **state)
+{
+    const struct clip_source_event bad = { 0, 2, CLIP_SOURCE_UP, 0 };
+
+    (void)state;
+    reset();
+    add_event(0, 1, 10000, 10000);
+    open_both();
+    assert_int_equal(pipeline_source_event(pipeline, &bad), -ERANGE);
+    source_event(1000, CLIP_SOURCE_DOWN, 0);
+    source_event(2000, CLIP_SOURCE_UP, 0);
+    for (int64_t t = 0; t <= 20000; t += 10) {
+        put_frame(t, 0x100);
+        if (t == 7000)
+            source_event(t, CLIP_SOURCE_DOWN, 0);
+        if (t == 8000)
+            source_event(t, CLIP_SOURCE_UP, 0);
+        if (t == 9000)
+            source_event(t, CLIP_SOURCE_STAMPS, STAMP_USER);
+    }
+    finish();
+    const struct clip_completeness *c = &clips[0].completeness;
+    assert_int_equal(c->source_event_count, 3);
+    assert_int_equal(c->source_events[0].mono_ns, 7000 * MS);
+    assert_int_equal(c->source_events[0].kind, CLIP_SOURCE_DOWN);
+    assert_int_equal(c->source_events[1].kind, CLIP_SOURCE_UP);
+    assert_int_equal(c->source_events[2].value, STAMP_USER);
+    assert_int_equal(c->gaps, 1);
+}
+
+/* An interface that flaps for the whole window: the list is bounded, and says how much it left out. */
+static void test_a_list_of_source_events_is_bounded(void **state)
+{
+    (void)state;
+    reset();
+    add_event(0, 1, 10000, 10000);
+    open_both();
+    for (int64_t t = 0; t <= 20000; t += 10) {
+        put_frame(t, 0x100);
+        if (t > 6000 && t <= 7000)
+            source_event(t, t % 20 ? CLIP_SOURCE_UP : CLIP_SOURCE_DOWN, 0);
+    }
+    finish();
+    assert_int_equal(clips[0].completeness.source_event_count, CLIP_SOURCE_EVENTS_MAX);
+    assert_int_equal(clips[0].completeness.source_events_left_out, 100 - CLIP_SOURCE_EVENTS_MAX);
+    assert_int_equal(clips[0].completeness.gaps, 50);
+}
+
+static void test_what_an_interface_dropped_is_a_loss(void **state)
+{
+    struct clip_interface interface = { .known = true, .up = true, .rx_dropped = 100,
+                                        .bus_state = CLIP_BUS_ACTIVE };
+
+    (void)state;
+    reset();
+    add_event(0, 1, 10000, 10000);
+    open_both();
+    for (int64_t t = 0; t <= 20000; t += 10) {
+        put_frame(t, 0x100);
+        if (t == 6000) { /* what it counted before we looked is not ours */
+            assert_int_equal(pipeline_interface(pipeline, 0, &interface), 0);
+            interface.rx_overruns = 3;
+            interface.rx_missed = 4;
+        } else if (t == 7000) {
+            interface.bus_state = CLIP_BUS_OFF;
+            interface.mono_ns = t * MS;
+            assert_int_equal(pipeline_interface(pipeline, 0, &interface), 0);
+            interface.rx_dropped = 2; /* made again: it counts from zero */
+            interface.rx_overruns = interface.rx_missed = 0;
+        } else if (t == 8000) {
+            assert_int_equal(pipeline_interface(pipeline, 0, &interface), 0);
+        }
+        drain();
+    }
+    assert_int_equal(pipeline_interface(pipeline, 2, &interface), -ERANGE);
+    finish();
+    const struct clip_completeness *c = &clips[0].completeness;
+    assert_int_equal(c->sources[0].dropped_driver, 3 + 4 + 2);
+    assert_int_equal(c->sources[0].received, c->sources[0].stored + 9);
+    assert_int_equal(c->gaps, 2);
+    assert_int_equal(c->source_event_count, 1);
+    assert_int_equal(c->source_events[0].kind, CLIP_SOURCE_BUS_STATE);
+    assert_int_equal(c->source_events[0].value, CLIP_BUS_OFF);
+    assert_int_equal(c->interfaces[0].bus_state, CLIP_BUS_OFF);
+    assert_int_equal(c->interfaces[0].rx_dropped, 2);
+}
+
 static void test_output_that_nobody_takes_is_bounded(void **state)
 {
     struct frame frame = { .id = 0x100 };
@@ -751,6 +848,9 @@ int main(void)
         cmocka_unit_test(test_the_state_is_that_of_the_start),
         cmocka_unit_test(test_time_alone_closes_a_clip),
         cmocka_unit_test(test_lost_frames_stand_in_the_books_of_the_clip),
+        cmocka_unit_test(test_what_became_of_the_interface_stands_in_the_clip),
+        cmocka_unit_test(test_a_list_of_source_events_is_bounded),
+        cmocka_unit_test(test_what_an_interface_dropped_is_a_loss),
         cmocka_unit_test(test_output_that_nobody_takes_is_bounded),
         cmocka_unit_test(test_random_scripts_close_the_books_and_repeat),
     };

@@ -421,6 +421,31 @@ static void test_a_live_clip_beyond_the_pins_ends_truncated(void **state)
     recorder_close(recorder);
 }
 
+/* More reports of loss than are remembered, of two sources in turn: the clip states them all. */
+static void test_no_loss_is_forgotten(void **state)
+{
+    struct recorder_config config = small_config();
+
+    (void)state;
+    make_trace(4, 200);
+    open_recorder(&config);
+    put_row(&trace[0]);
+    size_t clip = put_open(0, trace[0].mono_ns, INT64_MAX, false);
+    for (size_t i = 1; i < 200; i++)
+        put_row(&trace[i]);
+    for (int64_t i = 0; i < 6000; i++) /* oldest first, as they come */
+        put(&(struct recorder_command){ .kind = RECORDER_LOSS,
+            .loss = { .kind = RECORDER_LOSS_KERNEL, .source = (uint8_t)(i % 2), .count = 2,
+                      .mono_ns = trace[0].mono_ns + i * 20 * NS_PER_MS } });
+    clips[clip].end_ns = trace[0].mono_ns + 120 * NS_PER_S;
+    put_manifest(0, RECORDER_CLOSE, &clips[clip]);
+    (void)take_all(SIZE_MAX);
+    const struct clip_completeness *c = &clips[clip].files[0].manifest.completeness;
+    assert_int_equal(c->sources[0].dropped_kernel, 6000);
+    assert_int_equal(c->sources[1].dropped_kernel, 6000);
+    recorder_close(recorder);
+}
+
 static void test_a_refused_clip_is_failed_and_its_neighbour_whole(void **state)
 {
     struct recorder_config config = small_config();
@@ -619,6 +644,7 @@ int main(void)
         cmocka_unit_test(test_batches_and_waiting_change_no_byte),
         cmocka_unit_test(test_a_live_clip_beyond_the_pins_ends_truncated),
         cmocka_unit_test(test_a_refused_clip_is_failed_and_its_neighbour_whole),
+        cmocka_unit_test(test_no_loss_is_forgotten),
         cmocka_unit_test(test_commands_out_of_order_are_refused),
         cmocka_unit_test(test_seeds_are_the_last_rows_before_the_start),
         cmocka_unit_test(test_a_short_ring_begins_the_clip_at_a_checkpoint),

@@ -4,27 +4,67 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <time.h> /* linux/errqueue.h needs struct timespec before it */
+
 #include <linux/can.h>
 #include <linux/can/error.h>
+#include <linux/errqueue.h>
+#include <linux/net_tstamp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <cmocka.h>
 
-#define ITEMS (3 * SOURCE_BATCH)
+#define ITEMS SOURCE_ITEMS
 
 static struct source_item items[ITEMS];
 
+/* --- what loopback has not: hardware stamps, and an interface that goes --- */
+
+static int64_t hardware_after_ns; /* 0: none; else a hardware stamp this long after the kernel's */
+static int fail_once;             /* errno of the next receive; 0: none */
+
+static void add_hardware_stamp(struct msghdr *message)
+{
+    struct scm_timestamping stamping;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPING)
+            continue;
+        memcpy(&stamping, CMSG_DATA(c), sizeof stamping);
+        int64_t ns = (int64_t)stamping.ts[0].tv_sec * NS_PER_S + stamping.ts[0].tv_nsec +
+                     hardware_after_ns;
+        stamping.ts[2] = (struct timespec){ ns / NS_PER_S, ns % NS_PER_S };
+        memcpy(CMSG_DATA(c), &stamping, sizeof stamping);
+    }
+}
+
+/* In place of libc's: the linker takes this one for the engine too. */
+int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags,
+             struct timespec *timeout)
+{
+    if (fail_once) {
+        errno = fail_once;
+        fail_once = 0;
+        return -1;
+    }
+    int got = (int)syscall(SYS_recvmmsg, fd, messages, count, flags, timeout);
+    for (int i = 0; i < got && hardware_after_ns; i++)
+        add_hardware_stamp(&messages[i].msg_hdr);
+    return got;
+}
+
 /* Opens a source and a socket connected to it. */
-static struct source_handle open_udp(uint32_t rcvbuf_bytes, int *ret_sender)
+static struct source_handle open_stamped(uint32_t rcvbuf_bytes, bool hardware, int *ret_sender)
 {
     struct source_config config = { .name = "can0", .kind = SOURCE_KIND_DATAGRAM,
-                                    .rcvbuf_bytes = rcvbuf_bytes };
+                                    .rcvbuf_bytes = rcvbuf_bytes, .hardware_stamps = hardware };
     struct source_handle source = { NULL, NULL };
     struct sockaddr_in to = { .sin_family = AF_INET };
     socklen_t size = sizeof to;
@@ -36,6 +76,11 @@ static struct source_handle open_udp(uint32_t rcvbuf_bytes, int *ret_sender)
     *ret_sender = socket(AF_INET, SOCK_DGRAM, 0);
     assert_int_equal(connect(*ret_sender, (struct sockaddr *)&to, size), 0);
     return source;
+}
+
+static struct source_handle open_udp(uint32_t rcvbuf_bytes, int *ret_sender)
+{
+    return open_stamped(rcvbuf_bytes, false, ret_sender);
 }
 
 static int read_items(struct source_handle *source, bool *ret_more)
@@ -310,6 +355,93 @@ static void test_a_missing_bus_is_looked_for_again(void **state)
     source.ops->close(source.context);
 }
 
+static int64_t kernel_stamp(struct source_handle *source, int sender, struct source_stats *stats)
+{
+    const struct can_frame can = { .can_id = 1, .len = 1 };
+    const struct frame *frame = pass(source, sender, &can, sizeof can);
+    struct clock_reading now;
+
+    assert_non_null(frame);
+    clock_read(&now);
+    source->ops->stats(source->context, stats);
+    return frame->stamp_ns - now.wall_ns;
+}
+
+static void test_hardware_stamps_are_asked_for_and_their_origin_told(void **state)
+{
+    const int asked = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE |
+                      SOF_TIMESTAMPING_RX_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE;
+    int sender, flags = 0;
+    struct source_handle source = open_stamped(0, true, &sender);
+    socklen_t size = sizeof flags;
+    struct source_stats stats;
+    bool more;
+
+    (void)state;
+    assert_int_equal(getsockopt(source.ops->fd(source.context), SOL_SOCKET, SO_TIMESTAMPING, &flags,
+                                &size), 0);
+    assert_int_equal(flags & asked, asked);
+    (void)kernel_stamp(&source, sender, &stats);
+    usleep(20000); /* the kernel turns its stamping on a little later */
+    source.ops->tick(source.context);
+    (void)kernel_stamp(&source, sender, &stats);
+    source.ops->tick(source.context);
+    (void)read_items(&source, &more);
+    hardware_after_ns = 300 * NS_PER_MS;
+    int64_t ahead_ns = kernel_stamp(&source, sender, &stats);
+    assert_true(ahead_ns > 200 * NS_PER_MS && ahead_ns <= 300 * NS_PER_MS);
+    assert_int_equal(stats.origin, STAMP_KERNEL); /* stronger: told when it has held */
+    source.ops->tick(source.context);
+    assert_int_equal(read_items(&source, &more), 1);
+    assert_int_equal(items[0].kind, SOURCE_STAMPS);
+    assert_int_equal(items[0].origin, STAMP_HARDWARE);
+    hardware_after_ns = 2 * NS_PER_S; /* a counter of its own: not on the wall clock */
+    assert_true(kernel_stamp(&source, sender, &stats) <= 0);
+    assert_int_equal(stats.origin, STAMP_KERNEL); /* weaker: told at once, before the frame */
+    assert_int_equal(items[0].kind, SOURCE_STAMPS);
+    assert_int_equal(items[0].origin, STAMP_KERNEL);
+    assert_int_equal(items[1].kind, SOURCE_FRAME);
+    assert_int_equal(stats.stamps_hardware, 1);
+    hardware_after_ns = 0;
+    source.ops->close(source.context);
+    (void)close(sender);
+}
+
+/* The error comes first, then what was queued before it; only then is the socket given up. */
+static void test_an_interface_that_goes_leaves_its_frames(void **state)
+{
+    const struct can_frame can = { .can_id = 1, .len = 1 };
+    int sender;
+    struct source_handle source = open_udp(0, &sender);
+    struct source_stats stats;
+    bool more;
+
+    (void)state;
+    assert_int_equal(read_items(&source, &more), 1); /* it is up */
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(send(sender, &can, sizeof can, 0), sizeof can);
+    fail_once = ENODEV;
+    assert_int_equal(read_items(&source, &more), 0);
+    assert_true(more);
+    int frames = 0;
+    while (more) {
+        int n = read_items(&source, &more);
+        for (int i = 0; i < n; i++)
+            frames += items[i].kind == SOURCE_FRAME;
+        if (!more) {
+            assert_int_equal(items[n - 1].kind, SOURCE_LINK);
+            assert_false(items[n - 1].up);
+        }
+    }
+    assert_int_equal(frames, 100);
+    source.ops->stats(source.context, &stats);
+    assert_int_equal(stats.state, SOURCE_MISSING);
+    assert_int_equal(stats.last_errno, ENODEV);
+    assert_int_equal(source.ops->fd(source.context), -1);
+    source.ops->close(source.context);
+    (void)close(sender);
+}
+
 static void test_link_monitor_is_quiet_without_changes(void **state)
 {
     int fd = source_link_monitor();
@@ -332,6 +464,8 @@ int main(void)
         cmocka_unit_test(test_unix_datagrams_and_a_stale_socket),
         cmocka_unit_test(test_bad_addresses_are_refused_in_words),
         cmocka_unit_test(test_a_missing_bus_is_looked_for_again),
+        cmocka_unit_test(test_hardware_stamps_are_asked_for_and_their_origin_told),
+        cmocka_unit_test(test_an_interface_that_goes_leaves_its_frames),
         cmocka_unit_test(test_link_monitor_is_quiet_without_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -233,10 +233,11 @@ static int add_source(struct catalogue *c, const char *clip, const json_t *part,
                       const json_t *source)
 {
     struct db_statement *s = c->statements[ADD_SOURCE];
-    static const char *const drops[] = { "dropped_kernel", "dropped_queue", "dropped_filter" };
+    static const char *const drops[] = { "dropped_kernel", "dropped_queue", "dropped_filter",
+                                         "dropped_driver" };
     int64_t dropped = 0;
 
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof drops / sizeof drops[0]; i++)
         dropped += json_integer_value(json_object_get(source, drops[i]));
     db_bind_text(s, 1, clip);
     bind_number(s, 2, part, "segment");

@@ -88,14 +88,13 @@ static void json_begin(FILE *to, const char *name)
 
 static void put_sources(FILE *to, const struct source_table *sources)
 {
-    static const char *const origins[] = { "unknown", "user", "kernel", "hardware" };
 
     (void)fprintf(to, ",\"sources\":[");
     for (uint32_t i = 0; i < sources->count; i++) {
         (void)fprintf(to, "%s{", i ? "," : "");
         put_key_text(to, "name", sources->items[i].name);
         (void)fprintf(to, ",\"tick_ns\":%u,\"origin\":\"%s\"}", sources->items[i].tick_ns,
-                      origins[sources->items[i].origin]);
+                      stamp_origin_name(sources->items[i].origin));
     }
     (void)fputc(']', to);
 }
@@ -223,18 +222,56 @@ static void put_event(FILE *to, const struct clip_event *e)
     (void)fprintf(to, "}}");
 }
 
-static void put_completeness(FILE *to, const struct clip_completeness *c)
+static void put_interface(FILE *to, const struct clip_interface *from)
+{
+    if (!from->known)
+        return;
+    (void)fprintf(to, ",\"interface\":{\"up\":%s,\"bus_state\":\"%s\",\"bitrate\":%" PRIu32
+                  ",\"tx_error_count\":%" PRIu32 ",\"rx_error_count\":%" PRIu32
+                  ",\"rx_frames\":%" PRIu64 ",\"rx_errors\":%" PRIu64 ",\"rx_dropped\":%" PRIu64
+                  ",\"rx_overruns\":%" PRIu64 ",\"rx_missed\":%" PRIu64, from->up ? "true" : "false",
+                  clip_bus_state_name((enum clip_bus_state)from->bus_state), from->bitrate,
+                  from->tx_error_count, from->rx_error_count, from->rx_frames, from->rx_errors,
+                  from->rx_dropped, from->rx_overruns, from->rx_missed);
+    (void)fprintf(to, ",\"restarts\":%" PRIu32 ",\"bus_errors\":%" PRIu32
+                  ",\"arbitration_lost\":%" PRIu32 ",\"warnings\":%" PRIu32
+                  ",\"passives\":%" PRIu32 ",\"bus_offs\":%" PRIu32 "}", from->restarts,
+                  from->bus_errors, from->arbitration_lost, from->warnings, from->passives,
+                  from->bus_offs);
+}
+
+static void put_source_events(FILE *to, const struct clip_completeness *c, int64_t offset_ns)
+{
+    (void)fprintf(to, ",\"source_events\":[");
+    for (uint32_t i = 0; i < c->source_event_count; i++) {
+        const struct clip_source_event *event = &c->source_events[i];
+        (void)fprintf(to, "%s{\"source\":%u,\"event\":\"%s\",\"value\":\"%s\",", i ? "," : "",
+                      event->source,
+                      clip_source_event_name((enum clip_source_event_kind)event->kind),
+                      clip_source_event_value(event));
+        put_seconds(to, "t", event->mono_ns, offset_ns);
+        (void)fputc('}', to);
+    }
+    (void)fprintf(to, "],\"source_events_left_out\":%" PRIu64, c->source_events_left_out);
+}
+
+static void put_completeness(FILE *to, const struct clip_completeness *c, int64_t offset_ns)
 {
     (void)fprintf(to, ",\"completeness\":{\"sources\":[");
     for (uint32_t i = 0; i < c->source_count; i++) {
         const struct clip_source_counts *s = &c->sources[i];
         (void)fprintf(to, "%s{\"received\":%" PRIu64 ",\"dropped_kernel\":%" PRIu64
                       ",\"dropped_queue\":%" PRIu64 ",\"dropped_filter\":%" PRIu64
-                      ",\"late\":%" PRIu64 ",\"error_frames\":%" PRIu64 ",\"stored\":%" PRIu64 "}",
+                      ",\"dropped_driver\":%" PRIu64 ",\"late\":%" PRIu64
+                      ",\"error_frames\":%" PRIu64 ",\"stored\":%" PRIu64,
                       i ? "," : "", s->received, s->dropped_kernel, s->dropped_queue,
-                      s->dropped_filter, s->late, s->error_frames, s->stored);
+                      s->dropped_filter, s->dropped_driver, s->late, s->error_frames, s->stored);
+        put_interface(to, &c->interfaces[i]);
+        (void)fputc('}', to);
     }
-    (void)fprintf(to, "],\"gaps\":%" PRIu64 ",\"clamped\":%" PRIu64 ",\"discontinuities\":%" PRIu64
+    (void)fputc(']', to);
+    put_source_events(to, c, offset_ns);
+    (void)fprintf(to, ",\"gaps\":%" PRIu64 ",\"clamped\":%" PRIu64 ",\"discontinuities\":%" PRIu64
                   ",\"skipped_lines\":%" PRIu64 ",", c->gaps, c->clamped, c->discontinuities,
                   c->skipped_lines);
     put_key_text(to, "clock_quality", c->clock_quality);
@@ -273,7 +310,7 @@ static void json_manifest(FILE *to, const struct clip_manifest *m)
                   m->first_step, m->last_step, clip_end_name(m->end));
     put_key_text(to, "detail", m->end_detail);
     put_relatives(to, m);
-    put_completeness(to, &m->completeness);
+    put_completeness(to, &m->completeness, m->start_offset_ns);
     put_dbcs(to, m->dbcs, m->dbc_count);
     put_clock(to, &m->clock);
     (void)fprintf(to, ",\"events\":[");

@@ -60,7 +60,6 @@ static void table_begin(FILE *to, const char *name) { (void)fprintf(to, "%s\n", 
 
 static void table_header(FILE *to, const struct clip_header *h, bool first)
 {
-    static const char *const origins[] = { "unknown", "user", "kernel", "hardware" };
     const char *codec = codec_name(h->codec);
 
     (void)first;
@@ -79,7 +78,7 @@ static void table_header(FILE *to, const struct clip_header *h, bool first)
     for (uint32_t i = 0; i < h->sources.count; i++)
         (void)fprintf(to, LABEL "%u: %s, tick %u ns, stamps: %s\n", "source", i,
                       h->sources.items[i].name, h->sources.items[i].tick_ns,
-                      origins[h->sources.items[i].origin]);
+                      stamp_origin_name(h->sources.items[i].origin));
     put_dbcs(to, h->dbcs, h->dbc_count);
     put_hex(to, "pack", h->pack_sha256, SHA256_BYTES);
     put_hex(to, "shaping", h->shaping_sha256, SHA256_BYTES);
@@ -149,16 +148,45 @@ static void put_event(FILE *to, const struct clip_event *e)
     (void)fputc('\n', to);
 }
 
-static void put_completeness(FILE *to, const struct clip_completeness *c)
+static void put_interface(FILE *to, uint32_t source, const struct clip_interface *from)
+{
+    if (!from->known)
+        return;
+    (void)fprintf(to, LABEL "source %u: %s, bus %s, errors sent %" PRIu32 " received %" PRIu32
+                  "; frames %" PRIu64 ", errors %" PRIu64 ", dropped %" PRIu64 ", overruns %" PRIu64
+                  ", missed %" PRIu64 "; bus-off %" PRIu32 ", restarts %" PRIu32 "\n", "interface",
+                  source, from->up ? "up" : "down",
+                  clip_bus_state_name((enum clip_bus_state)from->bus_state), from->tx_error_count,
+                  from->rx_error_count, from->rx_frames, from->rx_errors, from->rx_dropped,
+                  from->rx_overruns, from->rx_missed, from->bus_offs, from->restarts);
+}
+
+static void put_source_events(FILE *to, const struct clip_completeness *c, int64_t offset_ns)
+{
+    for (uint32_t i = 0; i < c->source_event_count; i++) {
+        const struct clip_source_event *event = &c->source_events[i];
+        (void)fprintf(to, LABEL, "source event");
+        put_seconds(to, event->mono_ns, offset_ns);
+        (void)fprintf(to, ", source %u: %s %s\n", event->source,
+                      clip_source_event_name((enum clip_source_event_kind)event->kind),
+                      clip_source_event_value(event));
+    }
+    if (c->source_events_left_out)
+        (void)fprintf(to, LABEL "%" PRIu64 " more\n", "source event", c->source_events_left_out);
+}
+
+static void put_completeness(FILE *to, const struct clip_completeness *c, int64_t offset_ns)
 {
     for (uint32_t i = 0; i < c->source_count; i++) {
         const struct clip_source_counts *s = &c->sources[i];
         (void)fprintf(to, LABEL "source %u: %" PRIu64 " received, %" PRIu64 " stored; dropped by "
-                      "kernel %" PRIu64 ", queue %" PRIu64 ", filter %" PRIu64 "; late %" PRIu64
-                      ", error frames %" PRIu64 "\n", "books", i, s->received, s->stored,
-                      s->dropped_kernel, s->dropped_queue, s->dropped_filter, s->late,
-                      s->error_frames);
+                      "driver %" PRIu64 ", kernel %" PRIu64 ", queue %" PRIu64 ", filter %" PRIu64
+                      "; late %" PRIu64 ", error frames %" PRIu64 "\n", "books", i, s->received,
+                      s->stored, s->dropped_driver, s->dropped_kernel, s->dropped_queue,
+                      s->dropped_filter, s->late, s->error_frames);
+        put_interface(to, i, &c->interfaces[i]);
     }
+    put_source_events(to, c, offset_ns);
     (void)fprintf(to, LABEL "gaps %" PRIu64 ", clamped %" PRIu64 ", discontinuities %" PRIu64
                   ", skipped lines %" PRIu64 ", clock ", "", c->gaps, c->clamped,
                   c->discontinuities, c->skipped_lines);
@@ -182,7 +210,7 @@ static void table_manifest(FILE *to, const struct clip_manifest *m)
     if (m->frames)
         (void)fprintf(to, ", %.3f B/frame", (double)m->body_bytes / (double)m->frames);
     (void)fputc('\n', to);
-    put_completeness(to, &m->completeness);
+    put_completeness(to, &m->completeness, m->start_offset_ns);
     if (m->continues)
         put_hex(to, "continues", m->continues_id, CLIP_ID_BYTES);
     for (uint32_t i = 0; i < m->overlap_count; i++)

@@ -18,11 +18,13 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '../e2e'))
-from harness import ROADLOOP, ROADLOOPD, ROOT, check, read_metrics, run, until  # noqa: E402
+from harness import DBCS, RAV4, ROADLOOP, ROADLOOPD, ROOT, check, read_metrics, run, until  # noqa: E402
 
 BUSES = 4
 VM_SECONDS = int(os.environ.get('VM_SECONDS', 240))
 QUIET, BURST, FLOOD = 1500, 500, 25000  # frames a bus
+EFF, RTR, ERR = 0x80000000, 0x40000000, 0x20000000
+RAV4_SPEED = float(os.environ.get('VM_SPEED', 4))
 
 
 # --- the guest: sending ---
@@ -34,8 +36,35 @@ def bus_socket(name):
     return out
 
 
-def classic(ident, data):
-    return struct.pack('=IB3x8s', ident, len(data), data)
+def classic(ident, data, dlc=0):
+    return struct.pack('=IB2xB8s', ident, len(data), dlc, data)
+
+
+def fd(ident, data, flags):
+    return struct.pack('=IBB2x64s', ident, len(data), flags, data)
+
+
+def shapes():
+    """[(frame as candump writes it, bytes for a socket)]: every length and flag that a bus can carry."""
+    def hexa(ident):
+        return f'{ident:08X}' if ident & (EFF | ERR) else f'{ident:03X}'
+    rows = []
+    for ident in (0x123, 0x18DAF110 | EFF):
+        name = hexa(ident & ~EFF) if ident & EFF == 0 else f'{ident & ~EFF:08X}'
+        for size in range(9):
+            data = bytes(range(0xA0, 0xA0 + size))
+            rows.append((f'{name}#{data.hex().upper()}', classic(ident, data)))
+        for dlc in range(9, 16):  # eight bytes, and a code beyond them
+            rows.append((f'{name}#{bytes(range(8)).hex().upper()}_{dlc:X}', classic(ident, bytes(range(8)), dlc)))
+        rows.append((f'{name}#R', classic(ident | RTR, b'')))
+        for size in (*range(9), 12, 16, 20, 24, 32, 48, 64):
+            for flags in range(4):  # BRS 1, ESI 2
+                data = bytes((7 * i + flags) % 256 for i in range(size))
+                rows.append((f'{name}##{flags}{data.hex().upper()}', fd(ident, data, flags)))
+    for kind in (0x4, 0x40, 0x200 | 0x8):  # controller problems, bus-off, counters and a protocol violation
+        data = bytes((1, 4, 0, 0, 0, 0, 96, 97))
+        rows.append((f'{kind | ERR:08X}#{data.hex().upper()}', classic(kind | ERR, data)))
+    return rows
 
 
 # --- the guest: a daemon ---
@@ -118,12 +147,111 @@ def numbered_flood():
     daemon.stop()
 
 
+def frame_shapes():
+    """Each kind of frame on each bus, candump beside it; hardware stamps are asked for."""
+    daemon = Daemon('shapes', [f'name: can{i}, can: vcan{i}, buffer: 1MiB, stamps: hardware' for i in range(BUSES)])
+    log = open('/run/shapes.log', 'w')
+    beside = subprocess.Popen(['candump', '-L', '-r', '2000000'] + [f'vcan{i},0:0,#FFFFFFFF' for i in range(BUSES)], stdout=log)
+    time.sleep(1)  # candump says nothing when it is ready
+    buses = [bus_socket(f'vcan{i}') for i in range(BUSES)]
+    for _, frame in shapes():
+        for bus in buses:
+            bus.send(frame)
+    daemon.trigger()
+    with open(daemon.path('status.json'), 'w') as f:
+        json.dump(daemon.status(), f)
+    time.sleep(0.3)
+    beside.send_signal(signal.SIGINT)
+    beside.wait()
+    shutil.copy(log.name, daemon.path('candump.log'))
+    daemon.stop()
+
+
+def link(*words):
+    run('ip', 'link', *words)
+
+
+def make_vcan(i):
+    link('add', f'vcan{i}', 'type', 'vcan')
+    link('set', f'vcan{i}', 'mtu', '72', 'up')
+
+
+def links_come_and_go():
+    """vcan0 goes down and up, and is removed with frames in the socket and made again; the controller of
+    can0 stops and starts."""
+    for name in ('can0', 'can1'):
+        link('set', name, 'type', 'can', 'bitrate', '500000')
+        link('set', name, 'up')
+    daemon = Daemon('links', ['name: can0, can: vcan0, buffer: 1MiB', 'name: can1, can: can0', 'name: can2, can: nocan'])
+    wire = bus_socket('can1')
+    sent = 0
+
+    def send(count=100):
+        nonlocal sent
+        bus = bus_socket('vcan0')
+        for sent in range(sent, sent + count):
+            bus.send(classic(0x100, struct.pack('<Q', sent)))
+            if sent % 10 == 0:
+                wire.send(classic(0x200, struct.pack('<Q', sent)))
+                time.sleep(0.002)
+        sent += 1
+
+    def wait(source, state):
+        until(lambda: daemon.status()['sources'][source]['state'] == state, 30, f'source {source} is {state}')
+
+    send()
+    daemon.trigger()
+    link('set', 'vcan0', 'down')
+    wait(0, 'down')
+    link('set', 'vcan0', 'up')
+    wait(0, 'up')
+    send()
+    link('set', 'can0', 'down')
+    wait(1, 'down')
+    until(lambda: daemon.status()['sources'][1].get('bus') == 'stopped', 30, 'the controller has stopped')
+    link('set', 'can0', 'up')
+    wait(1, 'up')
+    until(lambda: daemon.status()['sources'][1].get('bus') == 'error-active', 30, 'the controller runs')
+    daemon.process.send_signal(signal.SIGSTOP)
+    send()
+    link('del', 'vcan0')
+    daemon.process.send_signal(signal.SIGCONT)
+    wait(0, 'missing')
+    make_vcan(0)
+    wait(0, 'up')
+    send()
+    daemon.stop()
+
+
+def rav4_minute():
+    """canplayer plays the drive on two buses while candump records each; the rules run in the daemon."""
+    log = '/run/rav4.log'
+    with open(log, 'w') as out, open(os.path.join(os.environ['OUT'], 'rav4.log')) as drive:
+        for line in drive:
+            stamp, rest = line.split(' ', 1)
+            out.write(f'({float(stamp[1:-1]) / RAV4_SPEED:.6f}) {rest}')
+    daemon = Daemon('rav4', ['name: can0, can: vcan0, buffer: 8MiB', 'name: can1, can: vcan1, buffer: 8MiB'],
+                    f'databases: {json.dumps(DBCS)}\npacks: ["{ROOT}/config/packs/rav4.yaml"]\n')
+    beside = []
+    for i in range(2):
+        with open(f'/run/beside{i}.log', 'w') as out:
+            beside.append(subprocess.Popen(['candump', '-L', '-r', '8000000', f'vcan{i}'], stdout=out))
+    time.sleep(1)
+    # A real-time player sends what is due at one go, else each frame costs switches between six programs.
+    run('chrt', '-f', '1', 'canplayer', '-I', log, 'vcan0=can0', 'vcan1=can1')
+    time.sleep(1)
+    for i, process in enumerate(beside):
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        shutil.copy(f'/run/beside{i}.log', daemon.path(f'beside{i}.log'))
+    daemon.stop()
+
+
 def guest():
     os.makedirs('/run/cases')
     for i in range(BUSES):
-        run('ip', 'link', 'add', f'vcan{i}', 'type', 'vcan')
-        run('ip', 'link', 'set', f'vcan{i}', 'mtu', '72', 'up')
-    for case in (numbered_quiet, numbered_flood):
+        make_vcan(i)
+    for case in (numbered_quiet, numbered_flood, frame_shapes, links_come_and_go, rav4_minute):
         begin = time.monotonic()
         case()
         print(f'{case.__name__}: {time.monotonic() - begin:.1f} s', flush=True)
@@ -131,18 +259,26 @@ def guest():
 
 # --- the host: what a case left ---
 
+def clips_of(folder):
+    return sorted(glob.glob(f'{folder}/clips/**/*.rlc', recursive=True))
+
+
+def inspect(clip):
+    """The one segment of a clip."""
+    return json.loads(run(ROADLOOP, 'inspect', '--json', clip).stdout)['segments'][0]
+
+
 class Left:
     """The folder of a daemon: its one clip, as manifest and as lines, and its metrics."""
 
     def __init__(self, out, name):
         self.name, self.folder = name, os.path.join(out, name)
-        clips = glob.glob(f'{self.folder}/clips/**/*.rlc', recursive=True)
+        clips = clips_of(self.folder)
         check(len(clips) == 1, f'{name}: {len(clips)} clips, one was asked for')
         self.clip = clips[0]
         self.metrics = read_metrics(f'{self.folder}/metrics')
-        self.json = json.loads(run(ROADLOOP, 'inspect', '--json', self.clip).stdout)
-        self.manifest = self.json['segments'][0]['manifest']
-        self.completeness = self.manifest['completeness']
+        self.segment = inspect(self.clip)
+        self.completeness = self.segment['manifest']['completeness']
 
     def lines(self):
         """[(bus, frame as candump writes it)] in the order of the clip."""
@@ -174,11 +310,102 @@ def check_numbered(left, sent):
     return report
 
 
+def check_shapes(left):
+    """Every frame as it was sent, on each bus, and as candump saw it; no stamp claims to be hardware's."""
+    want, got = [text for text, _ in shapes()], collections.defaultdict(list)
+    for bus, frame in left.lines():
+        got[bus].append(frame)
+    beside = collections.defaultdict(list)
+    with open(f'{left.folder}/candump.log') as f:
+        for line in f:
+            _, bus, frame = line.split()
+            head, fd_mark, tail = frame.partition('##')
+            if fd_mark:  # newer kernels set a bit of their own beside BRS and ESI: FDF, 4
+                frame = f'{head}##{int(tail[0], 16) & 3}{tail[1:]}'
+            beside[bus].append(frame)
+    for i in range(BUSES):
+        differs = [pair for pair in zip(want, got[f'can{i}']) if pair[0] != pair[1]]
+        check(not differs, f'shapes: can{i}: sent {differs[:1]}')
+        check(len(got[f'can{i}']) == len(want), f'shapes: can{i}: {len(want)} sent, {len(got[f"can{i}"])} in the clip')
+        check(beside[f'vcan{i}'] == [frame.split('_')[0] for frame in want], f'shapes: candump saw something else on vcan{i}')
+        errors = sum(text.startswith('20000') for text in want)
+        check(left.completeness['sources'][i]['error_frames'] == errors, f'shapes: can{i}: not {errors} error frames in the manifest')
+    check(all(source['origin'] == 'kernel' for source in left.segment['header']['sources']),
+          f'shapes: origins {left.segment["header"]["sources"]}')
+    with open(f'{left.folder}/status.json') as f:
+        check(all(source['stamps'] == 'kernel' for source in json.load(f)['sources']), 'shapes: the status says other stamps')
+    return BUSES * len(want)
+
+
+def check_links(left):
+    """No frame is missing that was sent while the interface was there, and the manifest tells the rest."""
+    numbers = [int.from_bytes(bytes.fromhex(frame.split('#')[1]), 'little') for bus, frame in left.lines() if bus == 'can0']
+    check(numbers == list(range(400)), f'links: {len(numbers)} of 400 frames: missing {sorted(set(range(400)) - set(numbers))[:5]}')
+    events = collections.defaultdict(list)
+    for event in left.completeness['source_events']:
+        if event['event'] != 'stamps':
+            events[event['source']].append(' '.join((event['event'], event['value'])).strip())
+    check(events[0] in (['up', 'down', 'up', 'down', 'up'], ['down', 'up', 'down', 'up']), f'links: vcan0: {events[0]}')
+    for needed in ('down', 'up', 'bus_state stopped', 'bus_state error-active'):
+        check(needed in events[1], f'links: can0 has no event "{needed}": {events[1]}')
+    check(not events[2], f'links: an interface that never was: {events[2]}')
+    check(left.completeness['gaps'] >= 3, f'links: {left.completeness["gaps"]} gaps')
+    check(left.of_source('rebinds', 0) == 1 and left.of_source('rebinds', 2) == 0, 'links: rebinds')
+    vcan, wire = (left.completeness['sources'][i]['interface'] for i in range(2))
+    check(vcan['rx_frames'] == 100, f'links: vcan0 was made again, then came 100 frames; the interface counts {vcan["rx_frames"]}')
+    check(vcan['bus_state'] == 'unknown' and wire['bus_state'] == 'error-active', 'links: bus states at the end')
+    check(wire['bitrate'] == 500000, f'links: bit rate {wire["bitrate"]}')
+    stored = left.completeness['sources'][1]['stored']
+    check(wire['rx_frames'] == left.of_source('frames', 1) == stored == 40, f'links: can0: interface {wire["rx_frames"]}, clip {stored}')
+    return sum(map(len, events.values()))
+
+
+def microseconds(seconds):
+    """A printed time, cut to what candump writes."""
+    whole, fraction = seconds.split('.')
+    return f'{whole}.{fraction[:6]}'
+
+
+def check_rav4(out):
+    """What fired in the car and what fires in `replay` of candump's logs: the same rules at the same frames."""
+    folder = f'{out}/rav4'
+    in_car = set()
+    for clip in clips_of(folder):
+        for event in inspect(clip)['manifest']['events']:
+            in_car.add((event['rule'], event['edge'], microseconds(event['fire']), event['fire_step']))
+    metrics = read_metrics(f'{folder}/metrics')
+    rows = []
+    for i in range(2):
+        with open(f'{folder}/beside{i}.log') as f:
+            rows.append(sum(1 for _ in f))
+        with open(f'{folder}/beside{i}.log') as f, open(f'{folder}/can{i}.log', 'w') as log:
+            log.write(f.read().replace(f'vcan{i}', f'can{i}'))
+        received = int(metrics[f'roadloop_source_frames_total{{source="can{i}"}}'])
+        check(received == rows[i], f'rav4: can{i}: candump has {rows[i]} frames, the daemon {received}')
+    command = [ROADLOOP, 'replay', f'{folder}/can0.log', f'{folder}/can1.log', '--rules', f'{ROOT}/config/packs/rav4.yaml', '--json']
+    for dbc in DBCS:
+        command += ['--dbc', dbc]
+    replayed = set()
+    for line in run(*command).stdout.decode().splitlines():
+        event = json.loads(line)
+        if event['event'] == 'fire' and event['clip']:
+            replayed.add((event['rule'], event['edge'], microseconds(event['t']), event['step']))
+    check(in_car == replayed, f'rav4: only in the car {sorted(in_car - replayed)[:3]}, only in replay {sorted(replayed - in_car)[:3]}')
+    rules = {rule for rule, *_ in in_car}
+    check(sum(rows) == 98800 and len(in_car) >= 8 and len(rules) >= 4, f'rav4: {sum(rows)} frames, {len(in_car)} events of {rules}')
+    return len(in_car), len(rules)
+
+
 def check_left(out):
     dropped = check_numbered(Left(out, 'quiet'), QUIET + BURST)
     check(dropped == [0] * BUSES, f'quiet: dropped {dropped} at a rate without loss')
     flood = check_numbered(Left(out, 'flood'), FLOOD + BURST)
     check(sum(flood) > 0, 'flood: nothing was dropped: the flood was none')
+    kinds = check_shapes(Left(out, 'shapes'))
+    news = check_links(Left(out, 'links'))
+    events, rules = check_rav4(out)
+    print(f'{kinds} frames of every kind unchanged; {news} events of interfaces in a manifest; '
+          f'RAV4: {events} events of {rules} rules as in replay of candump')
     print(f'{BUSES * (QUIET + BURST)} numbered frames whole; of {BUSES * (FLOOD + BURST)} in a flood {sum(flood)} dropped, each counted')
 
 
@@ -187,6 +414,7 @@ def main():
         return guest()
     out = tempfile.mkdtemp(prefix='roadloop-vm-')
     try:
+        run('zstd', '-dqf', f'{RAV4}/can.log.zst', '-o', f'{out}/rav4.log')
         done = subprocess.run([f'{HERE}/run.sh', '-t', str(VM_SECONDS), out, 'python3', 'tests/vm/can.py', 'guest'], cwd=ROOT)
         if done.returncode == 77:
             sys.exit(77)

@@ -166,8 +166,27 @@ static json_t *sources_json(const struct clip_header *header, const struct clip_
         set_number(to, "dropped_kernel", counts->dropped_kernel);
         set_number(to, "dropped_queue", counts->dropped_queue);
         set_number(to, "dropped_filter", counts->dropped_filter);
+        set_number(to, "dropped_driver", counts->dropped_driver);
         set_number(to, "late", counts->late);
         set_number(to, "error_frames", counts->error_frames);
+        set(to, "stamps", json_string(stamp_origin_name(header->sources.items[i].origin)));
+        (void)json_array_append_new(list, to);
+    }
+    return list;
+}
+
+/* Interfaces that came and went, stamps and bus states that changed. */
+static json_t *source_events_json(const struct clip_manifest *m)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < m->completeness.source_event_count; i++) {
+        const struct clip_source_event *event = &m->completeness.source_events[i];
+        json_t *to = json_object();
+        set_number(to, "source", event->source);
+        set(to, "event", json_string(clip_source_event_name((enum clip_source_event_kind)event->kind)));
+        set(to, "value", json_string(clip_source_event_value(event)));
+        set(to, "t", time_of(event->mono_ns, m->start_offset_ns));
         (void)json_array_append_new(list, to);
     }
     return list;
@@ -195,6 +214,7 @@ static json_t *part_json(const struct clip_header *header, const struct clip_man
     set_number(to, "skipped_lines", m->completeness.skipped_lines);
     set(to, "clock_quality", json_string(m->completeness.clock_quality));
     set(to, "sources", sources_json(header, m));
+    set(to, "source_events", source_events_json(m));
     return to;
 }
 
