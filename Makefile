@@ -231,6 +231,7 @@ E2E = \
 	artifacts.py \
 	backtest.py \
 	broken.py \
+	broken_run.py \
 	demo_clips.py \
 	kafka_real.py \
 	kill.py \

@@ -337,6 +337,7 @@ static int open_loop(struct app *app)
     (void)sigaddset(&signals, SIGHUP);
     (void)sigprocmask(SIG_BLOCK, &signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file size limit is EFBIG, as a full disk is ENOSPC */
     if (control_open(&(struct control_config){ app->config.control.socket,
                      app->config.control.group }, &app->control, &err) < 0)
         return refused(app, &err);

@@ -161,6 +161,35 @@ def frames():
         want(0, '1 frames', ROADLOOP, 'replay', 'frame.log', '--rules', 'good.yaml', '--dbc', 'good.dbc')
 
 
+def codes():
+    """Codes that mean "no value" and values that cannot be: invalid, never true, kept."""
+    rules = (PACK[:PACK.index(b'signals')] + b"""signals:
+  s: {from: "can0:M.S", max_age: 1s, valid: "[0..100]"}
+  g: {from: "can0:M.G", max_age: 1s, invalid: ['SNA', 'ERR']}
+rules:
+  - {name: s_invalid, when: "s is invalid", clip: {pre: 1s, post: 1s}}
+  - {name: s_good, when: "s > 50", clip: {pre: 1s, post: 1s}}
+  - {name: g_invalid, when: "g is invalid", clip: {pre: 1s, post: 1s}}
+  - {name: g_good, when: "g == 'P' or g == 'SNA' or g == 'ERR'", clip: {pre: 1s, post: 1s}}
+""")
+    write('codes.yaml', rules)
+    write('codes.dbc', b'VERSION ""\nBU_: X\nBO_ 291 M: 8 X\n SG_ S : 0|8@1- (1,0) [0|255] "" X\n SG_ G : 8|8@1+ (1,0) [0|255] "" X\n'
+          b'VAL_ 291 G 0 "P" 254 "ERR" 255 "SNA" ;\n')
+    for name, data, fires in (
+            ('good', '6400', {'s_good', 'g_good'}), ('above valid', '7F00', {'s_invalid', 'g_good'}),
+            ('below valid', 'FF00', {'s_invalid', 'g_good'}), ('label SNA', '64FF', {'s_good', 'g_invalid'}),
+            ('label ERR', '64FE', {'s_good', 'g_invalid'}), ('both', '80FF', {'s_invalid', 'g_invalid'})):
+        global count
+        count += name != 'good'
+        line = b'(1.000000) can0 123#0001\n(1.100000) can0 123#' + data.encode() + b'\n'
+        status, said = ask([ROADLOOP, 'replay', write('code.log', line), '--rules', 'codes.yaml', '--dbc', 'can0=codes.dbc', '--json'])
+        events = [json.loads(text) for text in said.splitlines() if text.startswith('{')]
+        got = {event['rule'].split('/')[1] for event in events if event['event'] == 'fire'}
+        check(status == 0 and got == fires, f'{name}: fires {got}, expected {fires}: {said}')
+        run(ROADLOOP, 'convert', 'code.log', 'code.rlc')
+        check(run(ROADLOOP, 'convert', 'code.rlc', '-', '--out', 'candump').stdout == line, f'{name}: not kept')
+
+
 # --- row 4: clips and messages ---
 def records(data):
     at, out = 0, []
@@ -292,7 +321,7 @@ def sink():
         check(process.wait(20) == 0, 'the sink did not stop cleanly: ' + open('sink.log').read())
 
 
-# --- row 5: the store (row 6, the broker away or rejecting: kill.py) ---
+# --- row 5: the store at the start (in mid-run, and row 6, the broker: broken_run.py; row 4 over Kafka: poison.py) ---
 def store():
     write('file', b'')
     for name, path in (('a file in its place', 'file'), ('below a file', 'file/x'), ('a device', '/dev/full'), ('no such folder', '/proc/absent/x')):
@@ -313,7 +342,7 @@ def main():
             write(name, data)
         os.mkdir('state')
         said = []
-        for part in (packs_databases_configuration, recordings, frames, clips, sink, store):
+        for part in (packs_databases_configuration, recordings, frames, codes, clips, sink, store):
             before = count
             part()
             said.append(f'{part.__name__} {count - before}')

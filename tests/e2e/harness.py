@@ -80,6 +80,26 @@ def unpack(packed, path):
     run('zstd', '-dqf', packed, '-o', path)
 
 
+def equal(what, left, right):
+    check(left == right, f'the books do not close: {what}: {left} != {right}')
+
+
+def car_books(car):
+    """G3 for a car, from the metrics that a daemon left when it ended cleanly. Returns {state: clips} of its outbox."""
+    equal('frames received = rows + dropped before the merge', total(car, 'source_frames_total'),
+          total(car, 'rows_total') + total(car, 'source_dropped_queue_total') + total(car, 'merge_held'))
+    equal('events = in clips + suppressed + failed', total(car, 'events_total'), total(car, 'events_in_clips_total')
+          + total(car, 'events_suppressed_total') + total(car, 'events_failed_total'))
+    equal('clips opened = built + open + failed', total(car, 'clips_opened_total'), total(car, 'clips_built_total')
+          + total(car, 'clips_open') + total(car, 'clips_failed_encode_total'))
+    states = {state: int(car[f'roadloop_outbox_clips{{state="{state}"}}'])
+              for state in ('delivered', 'pending', 'parked', 'evicted', 'expired', 'erased')}
+    equal('sealed = delivered + pending + parked + evicted + expired + erased',
+          total(car, 'outbox_sealed_total'), sum(states.values()))
+    equal(f'states of the outbox are those six ({states})', total(car, 'outbox_clips'), sum(states.values()))
+    return states
+
+
 def build_relay():
     run('make', '-s', '-C', ROOT, 'V=' + os.path.basename(B), os.path.relpath(RELAY, ROOT))
 
@@ -296,21 +316,7 @@ metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
         """G3, from the metrics that the last daemon and the last sink of this stack left when they ended cleanly.
         delivered: how many clips the outbox must call so (default: those in the dataset)."""
         car, sink = read_metrics(self.path('roadloop.prom')), read_metrics(self.path('sink.prom'))
-
-        def equal(what, left, right):
-            check(left == right, f'the books do not close: {what}: {left} != {right}')
-
-        equal('frames received = rows + dropped before the merge', total(car, 'source_frames_total'),
-              total(car, 'rows_total') + total(car, 'source_dropped_queue_total') + total(car, 'merge_held'))
-        equal('events = in clips + suppressed + failed', total(car, 'events_total'), total(car, 'events_in_clips_total')
-              + total(car, 'events_suppressed_total') + total(car, 'events_failed_total'))
-        equal('clips opened = built + open + failed', total(car, 'clips_opened_total'), total(car, 'clips_built_total')
-              + total(car, 'clips_open') + total(car, 'clips_failed_encode_total'))
-        states = {state: int(car[f'roadloop_outbox_clips{{state="{state}"}}'])
-                  for state in ('delivered', 'pending', 'parked', 'evicted', 'expired', 'erased')}
-        equal('sealed = delivered + pending + parked + evicted + expired + erased',
-              total(car, 'outbox_sealed_total'), sum(states.values()))
-        equal(f'states of the outbox are those six ({states})', total(car, 'outbox_clips'), sum(states.values()))
+        states = car_books(car)
         equal('delivered = in the dataset', states['delivered'], len(self.stored()) if delivered is None else delivered)
         equal('dead letters = those with a delivery report', total(sink, 'sink_dead_letters_total'),
               total(sink, 'sink_dead_letters_delivered_total'))
