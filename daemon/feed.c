@@ -1,5 +1,7 @@
 #include "daemon/feed.h"
 
+#include "triggers/engine.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,17 +24,26 @@ void feed_deinit(struct feed *feed)
     memset(feed, 0, sizeof *feed);
 }
 
-static int restore(struct feed *feed, struct pipeline *pipeline)
+static const uint8_t *state_of(const struct feed *feed, size_t *ret_size)
 {
     const struct clip_header *header = feed->clip->header;
-
     const struct clip_manifest *manifest = feed->clip->manifest;
 
+    *ret_size = feed->early ? manifest->early_state_bytes : header->state_bytes;
+    return feed->early ? manifest->early_state : header->state;
+}
+
+static int restore(struct feed *feed, struct pipeline *pipeline)
+{
+    size_t size;
+    const uint8_t *state = state_of(feed, &size);
+    int rc = 0;
+
     feed->restored = true;
-    if (feed->early)
-        return pipeline_restore(pipeline, feed->restore_ns, manifest->early_state,
-                                manifest->early_state_bytes);
-    return pipeline_restore(pipeline, feed->restore_ns, header->state, header->state_bytes);
+    /* The offset before the reload: a discontinuity behind it befell the rules that it brought. */
+    if (feed->reloaded && feed->obey)
+        rc = pipeline_clock(pipeline, feed->offset_ns, feed->restore_ns);
+    return rc ? rc : pipeline_restore(pipeline, feed->restore_ns, state, size);
 }
 
 static bool is_before(const struct feed *feed, const struct recording_item *item)
@@ -97,12 +108,13 @@ static int feed_frame(struct feed *feed, struct pipeline *pipeline,
 
 /* Rows that were stamped before the start and came after the first row: the rules saw them there. */
 static int put_stragglers(struct feed *feed, struct pipeline *pipeline,
-                          const struct recording_item *item)
+                          const struct recording_item *item, uint64_t up_to_step)
 {
     int rc = 0;
 
     while (!rc && item->placed && feed->obey && feed->seed_at < feed->seed_count &&
-           feed->seed[feed->seed_at].step < item->row.step) {
+           feed->seed[feed->seed_at].step < item->row.step &&
+           feed->seed[feed->seed_at].step <= up_to_step) {
         const struct row *row = &feed->seed[feed->seed_at++];
         if (feed->restored)
             rc = pipeline_row(pipeline, row);
@@ -117,9 +129,22 @@ static void seed_with(struct feed *feed, struct pipeline *pipeline,
 {
     pipeline_seed(pipeline, &item->row);
     feed->seeded++;
-    if (feed->generation != feed->clip->header->generation && item->placed &&
-        item->row.mono_ns > feed->restore_ns)
+    if (feed->generation == feed->clip->header->generation || !item->placed)
+        return;
+    feed->reloaded = true;
+    feed->offset_ns = item->row.offset_ns;
+    if (item->row.mono_ns > feed->restore_ns)
         feed->restore_ns = item->row.mono_ns;
+}
+
+/* Before the first row that the rules see: of the stragglers, those up to the reload are seeds. */
+static int begin(struct feed *feed, struct pipeline *pipeline, const struct recording_item *item)
+{
+    size_t size;
+    const uint8_t *state = state_of(feed, &size);
+    int rc = put_stragglers(feed, pipeline, item, engine_state_step(state, size));
+
+    return rc ? rc : restore(feed, pipeline);
 }
 
 /* Rows of another generation come before the reload that the clip's rules began with. */
@@ -127,12 +152,15 @@ static int feed_clip_frame(struct feed *feed, struct pipeline *pipeline,
                            const struct recording_item *item)
 {
     int rc = feed->seeds_put ? 0 : put_seeds(feed, pipeline, item);
+    bool before = !feed->restored && is_before(feed, item);
 
+    if (!rc && !feed->restored && !before && !is_beyond(feed, item))
+        rc = begin(feed, pipeline, item);
     if (!rc)
-        rc = put_stragglers(feed, pipeline, item);
+        rc = put_stragglers(feed, pipeline, item, UINT64_MAX);
     if (rc)
         return rc;
-    if (!feed->restored && is_before(feed, item)) {
+    if (before) {
         seed_with(feed, pipeline, item);
         return 0;
     }
@@ -141,9 +169,7 @@ static int feed_clip_frame(struct feed *feed, struct pipeline *pipeline,
         feed->left_out++;
         return 0;
     }
-    if (!feed->restored)
-        rc = restore(feed, pipeline);
-    return rc ? rc : feed_frame(feed, pipeline, item);
+    return feed_frame(feed, pipeline, item);
 }
 
 int feed_item(struct feed *feed, struct pipeline *pipeline, const struct recording_item *item)

@@ -3,6 +3,7 @@
  * start, so that it fires what its manifest lists and nothing else:
  *   seeds, and rows before the place where its rules began -> pipeline_seed
  *   stragglers: seeds that came after the first row        -> pipeline_row, at their own steps
+ *   a reload: the state of the handover says what the rules knew, whatever was seeded
  *   first row of the clip's generation                     -> pipeline_restore, then rows
  *   rows beyond its end, or of a later generation          -> left out, counted
  * Value; no thread of its own; the clip is borrowed. feed_deinit frees what a clip whose window moved
@@ -24,6 +25,8 @@ struct feed {
     bool early;      /* the window began before the header's start: the manifest says how */
     uint32_t generation; /* of the next row */
     int64_t restore_ns;
+    int64_t offset_ns; /* of the last row before the reload; where `reloaded` */
+    bool reloaded;
     uint64_t seeded, left_out;
 };
 

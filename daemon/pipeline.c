@@ -280,6 +280,7 @@ void pipeline_seed(struct pipeline *pipeline, const struct row *row)
 
 int pipeline_restore(struct pipeline *pipeline, int64_t at_ns, const uint8_t *state, size_t size)
 {
+    uint64_t step = engine_state_step(state, size);
     int rc = 0;
 
     if (pipeline->begun)
@@ -292,6 +293,8 @@ int pipeline_restore(struct pipeline *pipeline, int64_t at_ns, const uint8_t *st
         engine_begin(pipeline->engine, at_ns);
     pipeline->first_mono_ns = pipeline->generation_ns = at_ns;
     pipeline->begun = true;
+    if (step != UINT64_MAX) /* a reload stands in the midst of it: timers due there name it */
+        pipeline->last_step = step;
     return rc;
 }
 
@@ -462,13 +465,15 @@ void pipeline_wall(struct pipeline *pipeline, const struct clip_clock *clock)
  * already, and the new ones would do so again. Without room a replay begins with none. */
 static void keep_handover(struct pipeline *pipeline, struct engine *engine)
 {
-    size_t size = engine_state_handover(engine, pipeline->now_ns, NULL, 0);
+    size_t size = engine_state_handover(engine, pipeline->now_ns, pipeline->last_step, NULL,
+                                        0);
 
     free(pipeline->handover);
     pipeline->handover = size <= CLIP_STATE_BYTES_MAX ? malloc(size) : NULL;
     pipeline->handover_size = pipeline->handover ? size : 0;
     if (pipeline->handover)
-        (void)engine_state_handover(engine, pipeline->now_ns, pipeline->handover, size);
+        (void)engine_state_handover(engine, pipeline->now_ns, pipeline->last_step,
+                                    pipeline->handover, size);
 }
 
 int pipeline_reload(struct pipeline *pipeline, const struct generation *generation,

@@ -181,9 +181,18 @@ size_t engine_state_save(struct engine *engine, int64_t at_ns, uint8_t *bytes, s
     return 8;
 }
 
-size_t engine_state_handover(struct engine *engine, int64_t now_ns, uint8_t *bytes, size_t size)
+size_t engine_state_handover(struct engine *engine, int64_t now_ns, uint64_t step, uint8_t *bytes,
+                             size_t size)
 {
+    (void)step;
     return engine_state_save(engine, now_ns, bytes, size);
+}
+
+uint64_t engine_state_step(const uint8_t *bytes, size_t size)
+{
+    (void)bytes;
+    (void)size;
+    return UINT64_MAX;
 }
 
 int64_t engine_state_time(int64_t at_ns, const uint8_t *bytes, size_t size)

@@ -609,6 +609,8 @@ static void seed_prev(struct engine *e)
             if (g->nodes[node].op != NODE_PREV || !e->slots[s].has_sample)
                 continue;
             struct memory *m = &e->memories[e->memory_of[node]];
+            if (m->has_last) /* a handover brought it */
+                continue;
             m->last = e->cells[g->nodes[node].child[0]];
             m->has_last = true;
         }

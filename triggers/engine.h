@@ -138,15 +138,20 @@ bool engine_reads(struct engine *engine, const struct frame *frame);
 size_t engine_state_save(struct engine *engine, int64_t at_ns, uint8_t *bytes, size_t size);
 size_t engine_state_max(const struct engine *engine);
 
-/* The same as it is now, with what this very instant did, and with the time now_ns in it: before
- * engine_reload, which goes on from there in the midst of an instant. */
-size_t engine_state_handover(struct engine *engine, int64_t now_ns, uint8_t *bytes, size_t size);
+/* The same as it is now, with what this very instant did, and with the time now_ns and the last step
+ * in it: before engine_reload, which goes on from there in the midst of an instant. It carries the
+ * signals and samples that these rules know too: the next ones take no more than that over. */
+size_t engine_state_handover(struct engine *engine, int64_t now_ns, uint64_t step, uint8_t *bytes,
+                             size_t size);
+/* The step of a handover; UINT64_MAX for a state that is none. */
+uint64_t engine_state_step(const uint8_t *bytes, size_t size);
 /* The time of a state that was asked for at_ns: that of the handover, or at_ns. */
 int64_t engine_state_time(int64_t at_ns, const uint8_t *bytes, size_t size);
 
 /* Between engine_seed and engine_begin, which must get engine_state_time. Rules are
  * matched by hash; others are left alone. An event that was open at the cut goes on with a new
- * number and no FIRE: its END and CLOSED concern no clip. Returns 0, or -EBADMSG with nothing
+ * number and no FIRE: its END and CLOSED concern no clip. A handover says all that is known: seeds
+ * from before it count no more. Returns 0, or -EBADMSG with nothing
  * changed. */
 int engine_state_load(struct engine *engine, int64_t at_ns, const uint8_t *bytes, size_t size);
 

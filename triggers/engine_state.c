@@ -1,7 +1,8 @@
 /* Saving, loading and handing over what an engine remembers. Bytes of a state (docs/FORMAT.md keeps
  * them opaque): version, number of lives, lives, number of memories, memories; varints and
  * zig-zagged times relative to the cut. Lives that look as if fresh are left out. A handover has its
- * own version and its time behind it. */
+ * own version, its time and step behind it, and at its end what the old rules knew: a signal that they
+ * did not read is not known to the new ones, whatever frames went by. */
 #include "triggers/engine_private.h"
 
 #include "proto/bytes.h"
@@ -11,11 +12,14 @@
 #include <string.h>
 
 #define STATE_VERSION 1
-#define HANDOVER_VERSION 2
-#define HANDOVER_HEAD 9 /* version, time */
+#define HANDOVER_VERSION 3
+#define HANDOVER_HEAD 17 /* version, time, step */
 #define RULE_HASH_BYTES 8
 #define LIFE_BYTES_MAX (RULE_HASH_BYTES + 6 + 9 * VARINT_MAX)
 #define MEMORY_BYTES_MAX (8 + 1 + 8)
+#define SIGNAL_BYTES_MAX (8 + 1 + 8 + VARINT_MAX)
+#define SAMPLES_BYTES_MAX (8 + 2 + 8 + 8)
+#define NO_SAMPLE 0xff /* in place of NUMBER_KNOWN, LOGIC_T, ... */
 
 enum time_bit { HAS_START = 1, HAS_END = 2, HAS_COOLDOWN = 4, HAS_TIMER = 8, HAS_RUN = 16 };
 
@@ -164,6 +168,44 @@ static void put_memories(struct writer *w, const struct engine *e, int64_t at_ns
     }
 }
 
+static void put_signals(struct writer *w, const struct engine *e, int64_t at_ns)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < e->graph->signal_count; i++)
+        count += e->slots[i].has_sample;
+    put_varint(w, count);
+    for (uint32_t i = 0; i < e->graph->signal_count; i++) {
+        const struct signal_slot *slot = &e->slots[i];
+        uint8_t bytes[8 + 1 + 8];
+        if (!slot->has_sample)
+            continue;
+        store_le64(bytes, e->graph->signal_hash[i]);
+        bytes[8] = slot->state;
+        store_le64(bytes + 9, slot->raw);
+        put_bytes(w, bytes, sizeof bytes);
+        put_time(w, slot->sampled_ns, at_ns);
+    }
+}
+
+/* Memories as they are, where put_memories keeps what those of the past had lost. */
+static void put_samples(struct writer *w, const struct engine *e)
+{
+    put_varint(w, e->memory_count);
+    for (uint32_t i = 0; i < e->graph->node_count; i++) {
+        uint8_t bytes[SAMPLES_BYTES_MAX];
+        if (e->memory_of[i] < 0)
+            continue;
+        const struct memory *m = &e->memories[e->memory_of[i]];
+        store_le64(bytes, e->graph->node_hash[i]);
+        bytes[8] = m->has_last ? m->last.v : NO_SAMPLE;
+        store_le64(bytes + 9, (uint64_t)m->last.i);
+        bytes[17] = m->has_before ? m->before.v : NO_SAMPLE;
+        store_le64(bytes + 18, (uint64_t)m->before.i);
+        put_bytes(w, bytes, sizeof bytes);
+    }
+}
+
 static void put_state(struct writer *w, struct engine *e, const struct past *past)
 {
     uint32_t count = 0;
@@ -193,15 +235,19 @@ size_t engine_state_save(struct engine *e, int64_t at_ns, uint8_t *bytes, size_t
     return w.len;
 }
 
-size_t engine_state_handover(struct engine *e, int64_t now_ns, uint8_t *bytes, size_t size)
+size_t engine_state_handover(struct engine *e, int64_t now_ns, uint64_t step, uint8_t *bytes,
+                             size_t size)
 {
     const struct past past = { INT64_MAX, now_ns }; /* this instant's transitions included */
     struct writer w = { bytes, size, 0 };
     uint8_t head[HANDOVER_HEAD] = { HANDOVER_VERSION };
 
     store_le64(head + 1, (uint64_t)now_ns);
+    store_le64(head + 9, step);
     put_bytes(&w, head, sizeof head);
     put_state(&w, e, &past);
+    put_signals(&w, e, now_ns);
+    put_samples(&w, e);
     return w.len;
 }
 
@@ -213,10 +259,18 @@ int64_t engine_state_time(int64_t at_ns, const uint8_t *bytes, size_t size)
     return (int64_t)bytes_u64(&r);
 }
 
+uint64_t engine_state_step(const uint8_t *bytes, size_t size)
+{
+    if (size < HANDOVER_HEAD || bytes[0] != HANDOVER_VERSION)
+        return UINT64_MAX;
+    return load_le64(bytes + 9);
+}
+
 size_t engine_state_max(const struct engine *e)
 {
-    size_t bytes = HANDOVER_HEAD + 2 * VARINT_MAX + (size_t)e->life_count * LIFE_BYTES_MAX +
-                   (size_t)e->memory_count * MEMORY_BYTES_MAX;
+    size_t bytes = HANDOVER_HEAD + 4 * VARINT_MAX + (size_t)e->life_count * LIFE_BYTES_MAX +
+                   (size_t)e->memory_count * (MEMORY_BYTES_MAX + SAMPLES_BYTES_MAX) +
+                   (size_t)e->graph->signal_count * SIGNAL_BYTES_MAX;
 
     for (uint32_t i = 0; i < e->ruleset->count; i++)
         bytes += (3 + (size_t)e->runs[i].fires_room) * VARINT_MAX;
@@ -328,6 +382,55 @@ static void take_memory(struct bytes_reader *r, struct engine *e, bool apply)
     }
 }
 
+static void take_signal(struct bytes_reader *r, struct engine *e, int64_t at_ns, bool apply)
+{
+    uint64_t hash = bytes_u64(r);
+    struct signal_slot slot = { .has_sample = true };
+
+    slot.state = bytes_u8(r);
+    slot.raw = bytes_u64(r);
+    slot.sampled_ns = take_time(r, at_ns);
+    if (slot.state > SIGNAL_INVALID)
+        r->failed = true;
+    for (uint32_t i = 0; apply && !r->failed && i < e->graph->signal_count; i++)
+        if (e->graph->signal_hash[i] == hash)
+            e->slots[i] = slot;
+}
+
+static void take_samples(struct bytes_reader *r, struct engine *e, bool apply)
+{
+    uint64_t hash = bytes_u64(r);
+    uint8_t last = bytes_u8(r);
+    uint64_t last_bits = bytes_u64(r);
+    uint8_t before = bytes_u8(r);
+    uint64_t before_bits = bytes_u64(r);
+
+    if ((last > LOGIC_T && last != NO_SAMPLE) || (before > LOGIC_T && before != NO_SAMPLE))
+        r->failed = true;
+    for (uint32_t i = 0; apply && !r->failed && i < e->graph->node_count; i++) {
+        if (e->graph->node_hash[i] != hash || e->memory_of[i] < 0)
+            continue;
+        struct memory *m = &e->memories[e->memory_of[i]];
+        m->has_last = last != NO_SAMPLE;
+        m->last = (struct cell){ .i = (int64_t)last_bits, .v = m->has_last ? last : 0 };
+        m->has_before = before != NO_SAMPLE;
+        m->before = (struct cell){ .i = (int64_t)before_bits, .v = m->has_before ? before : 0 };
+    }
+}
+
+/* What the old rules knew takes the place of all that the seeds told. */
+static void take_knowledge(struct bytes_reader *r, struct engine *e, int64_t at_ns, bool apply)
+{
+    for (uint32_t i = 0; apply && i < e->graph->signal_count; i++)
+        e->slots[i] = (struct signal_slot){ .state = SIGNAL_MISSING };
+    uint64_t signals = bytes_varint(r);
+    for (uint64_t i = 0; i < signals && !r->failed; i++)
+        take_signal(r, e, at_ns, apply);
+    uint64_t memories = bytes_varint(r);
+    for (uint64_t i = 0; i < memories && !r->failed; i++)
+        take_samples(r, e, apply);
+}
+
 static int read_state(struct engine *e, int64_t at_ns, const uint8_t *bytes, size_t size,
                       bool apply)
 {
@@ -337,14 +440,18 @@ static int read_state(struct engine *e, int64_t at_ns, const uint8_t *bytes, siz
 
     if (version != STATE_VERSION && version != HANDOVER_VERSION)
         return -EBADMSG;
-    if (version == HANDOVER_VERSION)
+    if (version == HANDOVER_VERSION) {
         at_ns = (int64_t)bytes_u64(&r);
+        (void)bytes_u64(&r); /* its step: engine_state_step */
+    }
     uint64_t lives = bytes_varint(&r);
     for (uint64_t i = 0; i < lives && !r.failed; i++)
         take_life(&r, e, at_ns, apply);
     uint64_t memories = bytes_varint(&r);
     for (uint64_t i = 0; i < memories && !r.failed; i++)
         take_memory(&r, e, apply);
+    if (version == HANDOVER_VERSION)
+        take_knowledge(&r, e, at_ns, apply);
     return r.failed || bytes_left(&r) ? -EBADMSG : 0;
 }
 
