@@ -7,6 +7,7 @@ CC := gcc
 VERSION := 0.1.0
 
 PROTO_SRC = \
+	proto/cert.c \
 	proto/crc32.c \
 	proto/dbc.c \
 	proto/dbc_attributes.c \
@@ -118,6 +119,7 @@ UPLOADER_SRC = \
 	uploader/filedrop.c \
 	uploader/scheduler.c \
 	uploader/transport_kafka.c \
+	uploader/trouble.c \
 	uploader/uploader.c
 
 DAEMON_SRC = \
@@ -234,6 +236,7 @@ E2E = \
 	broken_run.py \
 	demo_clips.py \
 	kafka_real.py \
+	kafka_errors.py \
 	kill.py \
 	partial.py \
 	poison.py \
@@ -313,6 +316,7 @@ TESTS = \
 	test_rowbuf \
 	test_merge \
 	test_topics \
+	test_trouble \
 	test_doctor \
 	test_metrics \
 	test_config \

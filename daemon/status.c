@@ -103,6 +103,7 @@ static void put_store(struct json_text *text, const struct snapshot *snapshot)
     json_printf(text, "\"upload\":{");
     put_text(text, "transport", snapshot->transport);
     put_text(text, "error", snapshot->upload.transport.last_error);
+    put_text(text, "refused", snapshot->upload.transport.last_poison);
     put_number(text, "bytes", snapshot->upload.bytes_sent);
     json_printf(text, "\"connected\":%s},",
                 snapshot->upload.transport.connected ? "true" : "false");

@@ -1,5 +1,6 @@
 /* The upload thread: the uploader with its transport; the only thread with IP sockets. */
 #include "daemon/threads.h"
+#include "uploader/trouble.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,6 +13,7 @@ struct uploading {
     struct upload *upload;
     struct job held;  /* the scheduler was full */
     bool has_held, stopping;
+    uint32_t said; /* mask of the kinds of trouble that the log has since all went well */
 };
 
 static int64_t mono_now(void)
@@ -83,6 +85,31 @@ static void serve_orders(struct uploading *uploading)
     }
 }
 
+static void say(struct uploading *uploading, const char *reason)
+{
+    const struct trouble *trouble = trouble_of(reason);
+
+    if (!trouble || (uploading->said & (UINT32_C(1) << trouble->index)))
+        return;
+    uploading->said |= UINT32_C(1) << trouble->index;
+    worker_log(&uploading->upload->worker, LOG_WARNING, "upload: %s: %s", trouble->name, reason);
+    worker_log(&uploading->upload->worker, LOG_WARNING, "upload: %s: do: %s", trouble->name, trouble->remedy);
+}
+
+/* Each kind of trouble once, until nothing stands in the way any more. */
+static void say_trouble(struct uploading *uploading, const struct transport_stats *stats)
+{
+    say(uploading, stats->last_error);
+    say(uploading, stats->last_poison);
+    if (stats->last_error[0] || !stats->connected)
+        return;
+    const struct trouble *poison = trouble_of(stats->last_poison);
+    uint32_t kept = poison ? UINT32_C(1) << poison->index : 0; /* parked clips are still there */
+    if (uploading->said & ~kept)
+        worker_log(&uploading->upload->worker, LOG_INFO, "upload: goes on");
+    uploading->said &= kept;
+}
+
 static void sleep_a_little(struct uploading *uploading)
 {
     struct upload *upload = uploading->upload;
@@ -102,6 +129,7 @@ static void turn(struct uploading *uploading)
     bool busy = take_jobs(uploading);
 
     uploader_stats(upload->uploader, &stats);
+    say_trouble(uploading, &stats.transport);
     bool under_way = stats.transport.in_flight_bytes > 0 || stats.scheduler.open > 0;
     (void)uploader_turn(upload->uploader, under_way ? UPLOAD_BUSY_MS : 0, mono_now());
     busy |= give_outcomes(uploading);

@@ -2,9 +2,11 @@
 #include "daemon/clock.h"
 #include "daemon/generation.h"
 #include "daemon/memory.h"
+#include "proto/wire.h"
 #include "tools/ask.h"
 #include "tools/cmd.h"
 #include "tools/doctor.h"
+#include "uploader/kafka_admin.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,6 +26,7 @@
 #include <unistd.h>
 
 #define BROKER_WAIT_MS 2000
+#define TALK_WAIT_MS 5000 /* until TLS, password and topics are known to be good */
 
 static const char usage[] =
     "usage: roadloop doctor [--config FILE] [--json]\n"
@@ -170,6 +173,44 @@ static int try_broker(char *broker)
     return code;
 }
 
+/* Which topics the car needs; the first that is not to be had is the reason. */
+static int try_topics(struct kafka_admin *admin, const struct config *config, struct err *err)
+{
+    static const enum wire_topic needed[] = { WIRE_TOPIC_CLIP, WIRE_TOPIC_RECEIPT,
+                                              WIRE_TOPIC_ARTIFACT, WIRE_TOPIC_STATUS };
+    struct kafka_topic topic = { .config_count = 0 };
+    int rc = kafka_admin_brokers(admin, TALK_WAIT_MS, err);
+
+    rc = rc < 0 ? rc : 0;
+    for (size_t i = 0; !rc && i < sizeof needed / sizeof needed[0]; i++)
+        if (wire_topic_name(needed[i], config->upload.environment, topic.name) == 0)
+            rc = kafka_admin_describe(admin, &topic, TALK_WAIT_MS, err);
+    return rc;
+}
+
+/* A connection of our own with the configuration's settings: it works also when no daemon runs. */
+static void talk(struct doctor_facts *facts)
+{
+    const struct config *config = facts->config;
+    struct kafka_setting settings[CONFIG_SETTINGS_MAX];
+    struct kafka_admin *admin;
+    struct err err;
+
+    for (uint32_t i = 0; i < config->upload.setting_count; i++)
+        settings[i] = (struct kafka_setting){ config->upload.settings[i].key,
+                                              config->upload.settings[i].value };
+    const struct kafka_config kafka = { .bootstrap = config->upload.brokers,
+                                        .client_id = "roadloop-doctor", .settings = settings,
+                                        .setting_count = config->upload.setting_count };
+    int rc = kafka_admin_open(&kafka, &err, &admin);
+    if (!rc) {
+        rc = try_topics(admin, config, &err);
+        kafka_admin_close(admin);
+    }
+    if (rc)
+        (void)snprintf(facts->broker_reason, sizeof facts->broker_reason, "%.255s", err.text);
+}
+
 static void gather_broker(struct doctor_facts *facts)
 {
     char list[CONFIG_TEXT_MAX], *rest = list, *broker;
@@ -180,6 +221,8 @@ static void gather_broker(struct doctor_facts *facts)
     facts->broker_errno = EADDRNOTAVAIL;
     while (facts->broker_errno && (broker = strsep(&rest, ",")))
         facts->broker_errno = try_broker(broker);
+    if (!facts->broker_errno)
+        talk(facts);
 }
 
 static uint64_t sum_of(const json_t *sources, const char *key)
@@ -218,6 +261,7 @@ static void read_status(struct doctor_daemon *daemon, const json_t *root, const 
     daemon->reloads_failed = (uint64_t)json_integer_value(json_object_get(root, "reloads_failed"));
     daemon->upload_connected = json_is_true(json_object_get(upload, "connected"));
     copy(daemon->upload_error, upload, "error");
+    copy(daemon->upload_refused, upload, "refused");
 }
 
 static void gather_daemon(struct doctor_facts *facts, const char *digest)

@@ -1,6 +1,7 @@
 /* roadloop sink run|status|reexport: the receiving end, its lag, and MCAP made again. */
 #include "tools/cmd.h"
 #include "tools/cmd_sink.h"
+#include "uploader/trouble.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -193,22 +194,39 @@ static void print_summary(const struct sink *sink)
                   stats.assembler.open_clips);
 }
 
-/* Says once what went wrong, not once a turn. */
-static void print_trouble(const struct sink *sink, char *said, size_t size)
+/* What was said of trouble, so that it is said once and not once a turn. */
+struct said {
+    char text[ERR_TEXT_MAX];
+    uint32_t kinds;    /* mask of trouble.h */
+    uint64_t messages; /* taken when a kind was last said */
+};
+
+static void print_trouble(const struct sink *sink, struct said *said)
 {
     struct sink_stats stats;
 
     sink_stats(sink, &stats);
-    if (!strcmp(said, stats.last_error))
+    if (stats.messages > said->messages)
+        said->kinds = 0; /* it went on since: the same kind would be new */
+    if (!strcmp(said->text, stats.last_error))
         return;
-    (void)snprintf(said, size, "%s", stats.last_error);
-    if (said[0])
-        (void)fprintf(stderr, "roadloop sink: %s\n", said);
+    (void)snprintf(said->text, sizeof said->text, "%s", stats.last_error);
+    const struct trouble *trouble = trouble_of(said->text);
+    uint32_t kind = trouble ? UINT32_C(1) << trouble->index : 0;
+    if (!said->text[0] || (said->kinds & kind))
+        return;
+    said->kinds |= kind;
+    said->messages = stats.messages;
+    if (trouble)
+        (void)fprintf(stderr, "roadloop sink: %s: %s; do: %s\n", trouble->name, said->text,
+                      trouble->remedy);
+    else
+        (void)fprintf(stderr, "roadloop sink: %s\n", said->text);
 }
 
 static int loop(struct sink *sink, const char *metrics, struct err *err)
 {
-    char said[ERR_TEXT_MAX] = "";
+    struct said said = { .kinds = 0 };
     int64_t metrics_ns = 0;
     int rc = 0;
 
@@ -218,7 +236,7 @@ static int loop(struct sink *sink, const char *metrics, struct err *err)
         if (now_ns < metrics_ns)
             continue;
         metrics_ns = now_ns + METRICS_NS;
-        print_trouble(sink, said, sizeof said);
+        print_trouble(sink, &said);
         if (metrics && sink_write_metrics(sink, metrics))
             (void)fprintf(stderr, "roadloop sink: metrics cannot be written to %s\n", metrics);
     }

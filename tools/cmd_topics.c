@@ -2,6 +2,7 @@
 #include "tools/cmd.h"
 #include "tools/kafka_options.h"
 #include "tools/topics.h"
+#include "uploader/trouble.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -155,5 +156,11 @@ int cmd_topics(int argc, char **argv)
     if (parse(argc - 1, argv + 1, &o))
         return cmd_usage("topics create", usage, NULL);
     int status = create(&o, &err);
-    return status == CMD_BAD ? cmd_fail("topics create", &err) : status;
+    if (status != CMD_BAD)
+        return status;
+    (void)cmd_fail("topics create", &err);
+    const struct trouble *trouble = trouble_of(err.text);
+    if (trouble)
+        (void)fprintf(stderr, "    %s: %s\n", trouble->name, trouble->remedy);
+    return CMD_BAD;
 }

@@ -1,6 +1,7 @@
 #include "tools/doctor.h"
 
 #include "daemon/memory.h"
+#include "uploader/trouble.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -41,6 +42,16 @@ static void remedy(struct doctor_finding *item, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(item->remedy, sizeof item->remedy, format, args);
     va_end(args);
+}
+
+/* What a broker says, with the remedy of its kind where it is of one (uploader/trouble.h). */
+static void trouble(struct list *list, enum doctor_level level, const char *check,
+                    const char *reason, const char *otherwise)
+{
+    const struct trouble *kind = trouble_of(reason);
+
+    remedy(add(list, level, check, "%s%s%s", kind ? kind->name : "", kind ? ": " : "", reason), "%s",
+           kind ? kind->remedy : otherwise);
 }
 
 static void check_config(const struct doctor_facts *facts, struct list *list)
@@ -153,6 +164,9 @@ static void check_far_end(const struct doctor_facts *facts, struct list *list)
                    config->upload.brokers, strerror(facts->broker_errno)),
                "check upload.brokers, name resolution, and the firewall; clips wait on disk "
                "meanwhile");
+    else if (config->upload.transport == CONFIG_TRANSPORT_KAFKA && facts->broker_reason[0])
+        trouble(list, DOCTOR_FAULT, "broker", facts->broker_reason,
+                "check upload.brokers and upload.settings; clips wait on disk meanwhile");
     else if (config->upload.transport == CONFIG_TRANSPORT_KAFKA)
         (void)add(list, DOCTOR_GOOD, "broker", "%s answers", config->upload.brokers);
     else if (config->upload.transport == CONFIG_TRANSPORT_FILE && facts->drop_errno)
@@ -203,13 +217,16 @@ static void check_data(const struct doctor_daemon *daemon, struct list *list)
     if (daemon->parked)
         remedy(add(list, DOCTOR_WARNING, "upload", "%" PRIu64 " clips are parked", daemon->parked),
                "`roadloop where CLIP` says why; `roadloop retry CLIP` sends it again");
+    if (daemon->parked && daemon->upload_refused[0])
+        trouble(list, DOCTOR_WARNING, "upload", daemon->upload_refused,
+                "`roadloop where CLIP` says more");
     if (daemon->dropped_kernel || daemon->dropped_queue)
         remedy(add(list, DOCTOR_WARNING, "loss", "frames were lost: %" PRIu64 " in the kernel, %"
                    PRIu64 " in queues", daemon->dropped_kernel, daemon->dropped_queue),
                "raise `buffer` and net.core.rmem_max, or give the unit more CPU");
-    if (daemon->upload_error[0] && !daemon->upload_connected)
-        remedy(add(list, DOCTOR_WARNING, "upload", "not connected: %s", daemon->upload_error),
-               "check the network, the brokers and upload.settings");
+    if (daemon->upload_error[0])
+        trouble(list, DOCTOR_WARNING, "upload", daemon->upload_error,
+                "check the network, the brokers and upload.settings");
 }
 
 static void check_daemon(const struct doctor_facts *facts, struct list *list)

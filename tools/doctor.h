@@ -28,7 +28,7 @@ struct doctor_daemon {
     char degraded_reason[256];
     uint64_t dropped_kernel, dropped_queue, parked, quarantined, reloads_failed;
     bool upload_connected;
-    char upload_error[256];
+    char upload_error[256], upload_refused[256]; /* in the way now; why the last clip was parked */
 };
 
 struct doctor_facts {
@@ -43,6 +43,7 @@ struct doctor_facts {
     int state_errno;                        /* of making a file in the state folder; 0: it works */
     uint64_t disk_free_bytes, disk_used_bytes; /* of its file system; clips of ours */
     int broker_errno;                       /* of connecting to any; 0: one answers */
+    char broker_reason[256];                /* why it does not talk to us, or a topic is not there */
     int drop_errno;
     bool clock_set;
     bool group_there;

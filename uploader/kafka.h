@@ -14,7 +14,7 @@
 #define KAFKA_PLACES_MAX 256 /* partitions of one consumer */
 #define KAFKA_TOPIC_MAX 128
 #define KAFKA_HEADERS_MAX 48
-#define KAFKA_REASON_MAX 160
+#define KAFKA_REASON_MAX 256
 #define KAFKA_PARTITION_ANY (-1)
 #define KAFKA_OFFSET_BEGIN (-2)
 #define KAFKA_OFFSET_END (-1)
@@ -28,7 +28,8 @@ struct kafka_setting {
 /* Copied at open. `settings` are librdkafka's own keys (security.protocol, ssl.*, sasl.*, ...), set
  * after ours; the few that the design depends on are refused (docs/KAFKA.md, K30). KEY.file takes the
  * value of KEY from the first line of a file, KEY.env from the environment: so no password stands in
- * a configuration or command line, and none is ever in an error (K31). */
+ * a configuration or command line, and none is ever in an error (K31). While there is trouble, a
+ * file that changed is read again: the handle is made anew (K32). */
 struct kafka_config {
     const char *bootstrap; /* host:port[,host:port...] */
     const char *client_id; /* pseudonym of the vehicle, or "roadloop-sink" */
@@ -76,7 +77,10 @@ struct kafka_producer_stats {
     int64_t queued_bytes; /* handed over, no report yet */
     uint32_t queued;
     bool connected; /* no "all brokers down" since the last delivery */
+    /* What stands in the way now; "" again when a message of the same topic is in the log. A reason
+     * of a known kind (trouble.h) is not overwritten by one of none. */
     char last_error[KAFKA_REASON_MAX];
+    char last_poison[KAFKA_REASON_MAX]; /* why the last one was refused for good; never cleared */
 };
 
 int kafka_producer_open(const struct kafka_config *config, struct err *err,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 struct kafka_admin {
+    struct kafka_conf_copy kept;
     rd_kafka_t *rk;
     rd_kafka_queue_t *main; /* errors of connections */
     char why[KAFKA_REASON_MAX];
@@ -27,10 +28,16 @@ int kafka_admin_open(const struct kafka_config *config, struct err *err,
         free(admin);
         return rc;
     }
+    if (kafka_conf_keep(config, &admin->kept)) {
+        rd_kafka_conf_destroy(conf);
+        free(admin);
+        return err_plain(err, -ENOMEM, "kafka: no memory");
+    }
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
     admin->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
     if (!admin->rk) {
         rd_kafka_conf_destroy(conf);
+        kafka_conf_release(&admin->kept);
         free(admin);
         return err_plain(err, -EINVAL, "kafka: %s", reason);
     }
@@ -46,7 +53,14 @@ void kafka_admin_close(struct kafka_admin *admin)
         return;
     rd_kafka_queue_destroy(admin->main);
     rd_kafka_destroy(admin->rk);
+    kafka_conf_release(&admin->kept);
     free(admin);
+}
+
+static void note(struct kafka_admin *admin, const char *text)
+{
+    (void)snprintf(admin->why, sizeof admin->why, "%s", text);
+    kafka_conf_explain(&admin->kept, admin->why);
 }
 
 /* Of all that was said of connections the last that names a cause. */
@@ -57,7 +71,7 @@ static void take_errors(struct kafka_admin *admin)
     while ((event = rd_kafka_queue_poll(admin->main, 0))) {
         if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR &&
             rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-            (void)snprintf(admin->why, sizeof admin->why, "%s", rd_kafka_event_error_string(event));
+            note(admin, rd_kafka_event_error_string(event));
         rd_kafka_event_destroy(event);
     }
 }
@@ -173,7 +187,7 @@ int kafka_admin_describe(struct kafka_admin *admin, struct kafka_topic *topic, i
 {
     int rc = describe_shape(admin, topic, timeout_ms, err);
 
-    if (rc)
+    if (rc || !topic->config_count)
         return rc;
     rd_kafka_ConfigResource_t *resource =
         rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic->name);

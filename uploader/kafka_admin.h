@@ -27,7 +27,7 @@ void kafka_admin_close(struct kafka_admin *admin); /* takes NULL */
 
 /* Brokers of the cluster now (>= 1), or -ETIMEDOUT, -EIO with *err (why no connection comes about). */
 int kafka_admin_brokers(struct kafka_admin *admin, int timeout_ms, struct err *err);
-/* Fills partitions, replication and the value of each key in topic->configs. 0; -ENOENT: there is no such topic;
+/* Fills partitions, replication and the value of each key in topic->configs (none: configurations are not asked for). 0; -ENOENT: there is no such topic;
  * -EACCES, -ETIMEDOUT, -EIO. *err says why in all cases but 0. */
 int kafka_admin_describe(struct kafka_admin *admin, struct kafka_topic *topic, int timeout_ms,
                          struct err *err);

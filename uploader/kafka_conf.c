@@ -1,5 +1,7 @@
 #include "uploader/kafka_conf.h"
 
+#include "proto/cert.h"
+
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
 #include <stdlib.h>
@@ -198,6 +200,19 @@ uint64_t kafka_conf_files(const struct kafka_conf_copy *copy)
             sum = (sum ^ parts[k]) * UINT64_C(1099511628211);
     }
     return sum;
+}
+
+void kafka_conf_explain(const struct kafka_conf_copy *copy, char reason[KAFKA_REASON_MAX])
+{
+    char end[CERT_TIME_MAX];
+
+    if (!strstr(reason, "certificate"))
+        return;
+    for (uint32_t i = 0; i < copy->config.setting_count; i++)
+        if (!strcmp(copy->settings[i].key, "ssl.certificate.location") &&
+            cert_expired(copy->settings[i].value, end) == 1)
+            (void)snprintf(reason, KAFKA_REASON_MAX, "our certificate %.120s ended %s",
+                           copy->settings[i].value, end);
 }
 
 void kafka_conf_release(struct kafka_conf_copy *copy)

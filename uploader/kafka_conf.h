@@ -29,6 +29,10 @@ void kafka_conf_release(struct kafka_conf_copy *copy);
  * another one than before. */
 uint64_t kafka_conf_files(const struct kafka_conf_copy *copy);
 
+/* Says in `reason` that our own certificate is out of date, where it is: the broker only calls it
+ * unknown. Else leaves it. */
+void kafka_conf_explain(const struct kafka_conf_copy *copy, char reason[KAFKA_REASON_MAX]);
+
 /* Partitions of a topic, asked of the broker: >= 1, -ENOENT, -EACCES, -ETIMEDOUT or -EIO. */
 int kafka_conf_partitions(struct rd_kafka_s *rk, const char *topic, int timeout_ms);
 

@@ -1,4 +1,5 @@
 #include "uploader/kafka_conf.h"
+#include "uploader/trouble.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,6 +18,8 @@ struct kafka_producer {
     rd_kafka_queue_t *queue;
     rd_kafka_event_t *reports; /* delivery reports being handed out, or NULL */
     bool dying;
+    uint64_t files; /* kafka_conf_files when the handle was made */
+    char error_topic[KAFKA_TOPIC_MAX]; /* of stats.last_error; "": of the connection */
     uint64_t opaques[SLOTS];
     uint32_t sizes[SLOTS];
     uint32_t free_slots[SLOTS], free_count;
@@ -31,6 +34,7 @@ static const struct kafka_conf_pair pairs[] = {
     { "compression.codec", "none" },     /* segments are zstd already */
     { "linger.ms", "50" },
     { "retry.backoff.ms", "1000" },
+    { "topic.metadata.propagation.max.ms", "5000" }, /* a topic that is not there is said so soon */
     { "message.timeout.ms", "300000" },
     { "queue.buffering.max.kbytes", "4096" },
     { "queue.buffering.max.messages", "1024" },
@@ -59,6 +63,7 @@ static int make_handle(struct kafka_producer *producer, struct err *err)
     char reason[KAFKA_REASON_MAX];
     rd_kafka_conf_t *conf;
 
+    producer->files = kafka_conf_files(&producer->kept);
     int rc = kafka_conf_make(&producer->kept.config, pairs, sizeof pairs / sizeof pairs[0], err,
                              &conf);
     if (rc)
@@ -129,9 +134,15 @@ void kafka_producer_close(struct kafka_producer *producer, int flush_ms)
     free(producer);
 }
 
-static void note(struct kafka_producer *producer, const char *text)
+/* What says less never hides what says more: "all brokers are down" comes after the reason. */
+static void note(struct kafka_producer *producer, const char *topic, const char *text)
 {
-    (void)snprintf(producer->stats.last_error, sizeof producer->stats.last_error, "%s", text);
+    struct kafka_producer_stats *stats = &producer->stats;
+
+    if (producer->dying || (trouble_of(stats->last_error) && !trouble_of(text)))
+        return;
+    (void)snprintf(stats->last_error, sizeof stats->last_error, "%s", text);
+    (void)snprintf(producer->error_topic, sizeof producer->error_topic, "%s", topic);
 }
 
 /* Open messages come back as purged reports, so that none is forgotten. */
@@ -171,7 +182,8 @@ static rd_kafka_headers_t *headers_of(const struct kafka_message *message)
 
 static int errno_of(struct kafka_producer *producer, rd_kafka_resp_err_t code)
 {
-    note(producer, rd_kafka_err2str(code));
+    if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+        note(producer, "", rd_kafka_err2str(code));
     switch (code) {
     case RD_KAFKA_RESP_ERR__QUEUE_FULL: return -EAGAIN;
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE: return -EMSGSIZE;
@@ -205,6 +217,22 @@ int kafka_produce(struct kafka_producer *producer, const struct kafka_message *m
     return 0;
 }
 
+static void note_result(struct kafka_producer *producer, const char *topic,
+                        const struct kafka_report *report)
+{
+    struct kafka_producer_stats *stats = &producer->stats;
+
+    if (report->result == KAFKA_RETRY) {
+        note(producer, topic, report->reason);
+    } else if (report->result == KAFKA_POISON) {
+        (void)snprintf(stats->last_poison, sizeof stats->last_poison, "%s", report->reason);
+    } else {
+        stats->connected = true;
+        if (!producer->error_topic[0] || !strcmp(producer->error_topic, topic))
+            stats->last_error[0] = producer->error_topic[0] = '\0';
+    }
+}
+
 static void take_report(struct kafka_producer *producer, const rd_kafka_message_t *message,
                         struct kafka_report *report)
 {
@@ -216,7 +244,8 @@ static void take_report(struct kafka_producer *producer, const rd_kafka_message_
                                      .partition = message->partition,
                                      .offset = message->offset };
     if (message->err)
-        (void)snprintf(report->reason, sizeof report->reason, "%s", rd_kafka_err2str(message->err));
+        (void)snprintf(report->reason, sizeof report->reason, "%s: %s",
+                       rd_kafka_topic_name(message->rkt), rd_kafka_err2str(message->err));
     producer->opaques[slot] = 0;
     producer->free_slots[producer->free_count++] = slot;
     producer->stats.queued_bytes -= producer->sizes[slot];
@@ -224,17 +253,18 @@ static void take_report(struct kafka_producer *producer, const rd_kafka_message_
                                  [KAFKA_RETRY] = &producer->stats.retried,
                                  [KAFKA_POISON] = &producer->stats.poisoned };
     ++*counts[report->result];
-    if (report->result == KAFKA_DONE)
-        producer->stats.connected = true;
-    else
-        note(producer, report->reason);
+    note_result(producer, rd_kafka_topic_name(message->rkt), report);
 }
 
 static void take_error(struct kafka_producer *producer, rd_kafka_event_t *event)
 {
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
 
-    note(producer, rd_kafka_event_error_string(event));
+    char reason[KAFKA_REASON_MAX];
+
+    (void)snprintf(reason, sizeof reason, "%s", rd_kafka_event_error_string(event));
+    kafka_conf_explain(&producer->kept, reason);
+    note(producer, "", reason);
     if (code == RD_KAFKA_RESP_ERR__FATAL || rd_kafka_event_error_is_fatal(event))
         begin_dying(producer);
     else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
@@ -275,6 +305,9 @@ static bool next_report(struct kafka_producer *producer, struct kafka_report *re
 int kafka_poll_report(struct kafka_producer *producer, int timeout_ms,
                       struct kafka_report *ret_report)
 {
+    if (producer->rk && producer->stats.last_error[0] &&
+        producer->files != kafka_conf_files(&producer->kept))
+        begin_dying(producer);
     if ((producer->dying && producer->free_count == SLOTS) || !producer->rk) {
         drop_handle(producer);
         if (make_handle(producer, NULL) != 0)

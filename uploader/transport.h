@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#define TRANSPORT_REASON_MAX 128
+#define TRANSPORT_REASON_MAX 256
 
 enum transport_result {
     TRANSPORT_DONE,   /* durable at the far end (Kafka: acks=all) */
@@ -40,7 +40,8 @@ struct transport_stats {
     int64_t in_flight_bytes; /* handed over, no report yet */
     uint64_t sent, done, retried, poisoned, receipts, receipts_bad, receipts_skipped;
     bool connected;
-    char last_error[TRANSPORT_REASON_MAX];
+    char last_error[TRANSPORT_REASON_MAX];  /* what stands in the way now, or "" */
+    char last_poison[TRANSPORT_REASON_MAX]; /* why the last value was refused for good */
 };
 
 struct transport_ops {

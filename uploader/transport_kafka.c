@@ -1,5 +1,7 @@
 #include "uploader/transport_kafka.h"
 
+#include "uploader/trouble.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@ struct context {
     struct kafka_place places[PARTITIONS_MAX]; /* offset: next to read */
     uint32_t place_count;
     uint64_t receipts, receipts_bad, receipts_skipped;
+    char receipt_error[TRANSPORT_REASON_MAX]; /* why receipts cannot be read, or "" */
 };
 
 static void close_context(void *opaque, int flush_ms)
@@ -57,7 +60,7 @@ static int poll_report(void *opaque, int timeout_ms, struct transport_report *re
         return 0;
     *ret_report = (struct transport_report){ .opaque = report.opaque,
                                              .result = results[report.result] };
-    (void)snprintf(ret_report->reason, sizeof ret_report->reason, "%.120s", report.reason);
+    (void)snprintf(ret_report->reason, sizeof ret_report->reason, "%s", report.reason);
     return 1;
 }
 
@@ -80,6 +83,16 @@ static int start_of(struct context *c, int32_t partition, bool stored, int64_t o
     return 0;
 }
 
+/* Only what concerns the topic: of the connection the producer says the same. */
+static void note_receipts(struct context *c, const char *reason)
+{
+    if (!reason[0])
+        c->receipt_error[0] = '\0';
+    else if (trouble_of(reason))
+        (void)snprintf(c->receipt_error, sizeof c->receipt_error, "%s: %.120s",
+                       c->topics[WIRE_TOPIC_RECEIPT], reason);
+}
+
 static int listen_to(void *opaque, const char *pseudonym,
                      int (*stored)(void *argument, int32_t partition, int64_t *ret_offset),
                      void *argument)
@@ -91,8 +104,13 @@ static int listen_to(void *opaque, const char *pseudonym,
     if (!c->consumer)
         return 0;
     int count = kafka_producer_partitions(c->producer, topic, METADATA_MS);
-    if (count < 0)
+    if (count < 0) {
+        note_receipts(c, count == -ENOENT   ? "there is no such topic"
+                         : count == -EACCES ? "Topic authorization failed"
+                                            : "");
         return count;
+    }
+    note_receipts(c, "");
     int32_t partition = wire_partition(pseudonym, strlen(pseudonym), count);
     for (uint32_t i = 0; i < c->place_count; i++)
         if (c->places[i].partition == partition)
@@ -139,6 +157,10 @@ static int poll_receipt(void *opaque, struct transport_receipt *ret_receipt)
     while (c->consumer && kafka_consumer_poll(c->consumer, 0, &event) == 1) {
         if (event.kind == KAFKA_RESET)
             reset(c, event.place.partition);
+        if (event.kind == KAFKA_ERROR && event.place.partition >= 0)
+            note_receipts(c, event.reason);
+        if (event.kind == KAFKA_MESSAGE || event.kind == KAFKA_END)
+            note_receipts(c, "");
         if (event.kind != KAFKA_MESSAGE)
             continue;
         move_on(c, &event.place);
@@ -169,7 +191,9 @@ static void stats(const void *opaque, struct transport_stats *ret_stats)
                                            .receipts_bad = c->receipts_bad,
                                            .receipts_skipped = c->receipts_skipped,
                                            .connected = from.connected };
-    (void)snprintf(ret_stats->last_error, sizeof ret_stats->last_error, "%.120s", from.last_error);
+    (void)snprintf(ret_stats->last_error, sizeof ret_stats->last_error, "%s",
+                   from.last_error[0] ? from.last_error : c->receipt_error);
+    (void)snprintf(ret_stats->last_poison, sizeof ret_stats->last_poison, "%s", from.last_poison);
 }
 
 static const struct transport_ops ops = { .send = send_message, .poll_report = poll_report,

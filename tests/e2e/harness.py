@@ -204,25 +204,32 @@ class Stack:
         self.broker, self.owns_broker = broker or new_broker(), broker is None
         self.config = {
             'transport': 'kafka', 'quota': '256MiB', 'rate': '8MiB', 'burst': '1MiB', 'chunk': '16KiB', 'speed': 'max',
-            'writes_per_day': '4096MiB', 'artifacts': 'yes', 'extra': '', **config}
+            'writes_per_day': '4096MiB', 'artifacts': 'yes', 'extra': '', 'env': ENV, 'settings': {}, **config}
         self.children = []
         self.sink_process = None
         os.makedirs(self.path('state'))
         os.makedirs(self.path('dataset'))
         self.write_config()
 
+    @property
+    def bootstrap(self):
+        """Where car and sink connect: config `bootstrap`, or the broker's own."""
+        return self.config.get('bootstrap') or self.broker.bootstrap
+
     def path(self, name):
         return os.path.join(self.folder, name)
 
     def write_config(self, name='roadloop.yaml', bootstrap=None):
         c = self.config
+        settings = ', '.join(f'{key}: "{value}"' for key, value in c['settings'].items())
         with open(self.path(name), 'w') as f:
             f.write(f'''vehicle: {self.vehicle}
 recording: {{path: "{self.log}", speed: {c['speed']}}}
 databases: [{', '.join(self.dbcs)}]
 packs: ["{self.pack}"]
 store: {{path: "{self.path('state')}", quota: {c['quota']}, chunk: {c['chunk']}, writes_per_day: {c['writes_per_day']}}}
-upload: {{transport: {c['transport']}, brokers: "{bootstrap or self.broker.bootstrap}", environment: {ENV}, rate: {c['rate']}, burst: {c['burst']}, artifacts: {c['artifacts']}}}
+upload: {{transport: {c['transport']}, brokers: "{bootstrap or self.bootstrap}", environment: {c['env']}, rate: {c['rate']}, burst: {c['burst']},
+  artifacts: {c['artifacts']}, settings: {{{settings}}}}}
 control: {{socket: "{self.path('control.sock')}"}}
 metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
 {c['extra']}''')
@@ -245,8 +252,10 @@ metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
     # --- sink ---
     def start_sink(self, *more):
         log = open(self.path('sink.log'), 'ab')
+        for key, value in self.config['settings'].items():
+            more += ('--kafka', f'{key}={value}')
         self.sink_process = subprocess.Popen(
-            [ROADLOOP, 'sink', 'run', '--bootstrap', self.broker.bootstrap, '--env', ENV, '--dataset', self.path('dataset'),
+            [ROADLOOP, 'sink', 'run', '--bootstrap', self.bootstrap, '--env', self.config['env'], '--dataset', self.path('dataset'),
              '--cache', self.path('sink.cache'), '--partitions', '0-3', '--metrics', self.path('sink.prom'), *more],
             stdout=log, stderr=log)
         return self.sink_process
@@ -260,9 +269,9 @@ metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
         check(self.sink_process.wait(timeout=20) == 0, 'the sink did not stop cleanly:\n' + self.tail('sink.log'))
 
     # --- daemon ---
-    def start_daemon(self, *more, wrap=()):
+    def start_daemon(self, *more, wrap=(), once=True):
         log = open(self.path('daemon.log'), 'ab')
-        process = subprocess.Popen([*wrap, ROADLOOPD, '--config', self.path('roadloop.yaml'), *(more or ('--once',))],
+        process = subprocess.Popen([*wrap, ROADLOOPD, '--config', self.path('roadloop.yaml'), *(more or (('--once',) if once else ()))],
                                    stdout=log, stderr=log)
         self.children.append(process)
         return process

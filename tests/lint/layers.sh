@@ -36,7 +36,7 @@ only() {
 only 'librdkafka/' uploader/kafka.c 'uploader/kafka_*.c' tools/cmd_mock_broker.c
 only 'sqlite3' storage/db.c
 only 'yaml\.h' proto/yaml.c
-only 'openssl/' proto/hash.c
+only 'openssl/' proto/hash.c proto/cert.c
 only 'xxhash' proto/hash.c
 only 'jansson' proto/json.c 'tools/*'
 only 'stdatomic' daemon/spsc.c daemon/spsc.h

@@ -109,6 +109,17 @@ void sink_close(struct sink *sink, int64_t now_ns, int flush_ms)
     free(sink);
 }
 
+/* What stands in the way of receipts and the like. */
+static void note_words(struct sink *sink)
+{
+    struct kafka_producer_stats stats;
+
+    kafka_producer_stats(outgoing_producer(sink->outgoing), &stats);
+    if (stats.last_error[0])
+        (void)snprintf(sink->stats.last_error, sizeof sink->stats.last_error, "%s",
+                       stats.last_error);
+}
+
 static void turn(struct sink *sink)
 {
     uint64_t errors = sink->stats.errors;
@@ -126,6 +137,7 @@ static void turn(struct sink *sink)
         sink_note_error(sink, &err);
     }
     feed_commit(sink, false);
+    note_words(sink);
     if (sink->stats.errors == errors && !sink->stalled_until_ns)
         sink->stats.degraded = false;
 }

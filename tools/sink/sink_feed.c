@@ -76,6 +76,21 @@ static int start(struct sink *sink)
     return rc;
 }
 
+/* A start that fails for the topic's sake; of the connection the handles tell by themselves. */
+static void say_why(struct sink *sink)
+{
+    int count = kafka_producer_partitions(outgoing_producer(sink->outgoing), sink->clip_topic,
+                                          SINK_METADATA_MS);
+    struct err err;
+
+    sink->start_ns = sink->now_ns + SINK_TURN_NS;
+    if (count != -ENOENT && count != -EACCES)
+        return;
+    (void)err_plain(&err, count, "%s: %s", sink->clip_topic,
+                    count == -ENOENT ? "there is no such topic" : "Topic authorization failed");
+    sink_note_error(sink, &err);
+}
+
 static void set_parts(struct sink *sink, const int32_t *partitions, uint32_t count)
 {
     sink->part_count = count;
@@ -304,8 +319,8 @@ int feed_poll(struct sink *sink, int timeout_ms, struct err *err)
     struct kafka_event event;
     int rc = 0;
 
-    if (!sink->started && sink->part_count && sink->now_ns >= sink->start_ns)
-        (void)start(sink);
+    if (!sink->started && sink->part_count && sink->now_ns >= sink->start_ns && start(sink))
+        say_why(sink);
     end_stall(sink);
     for (int i = 0; !rc && i < SINK_BATCH; i++) {
         if (kafka_consumer_poll(sink->clips, i ? 0 : timeout_ms, &event) != 1)
