@@ -77,12 +77,21 @@ TRIGGERS_SRC = \
 	triggers/bind.c \
 	triggers/compile.c \
 	triggers/compile_call.c \
+	triggers/compile_op.c \
 	triggers/engine.c \
+	triggers/engine_eval.c \
+	triggers/engine_open.c \
 	triggers/engine_state.c \
 	triggers/exact.c \
 	triggers/graph.c \
 	triggers/lexer.c \
 	triggers/life.c \
+	triggers/op.c \
+	triggers/op_hold.c \
+	triggers/op_misc.c \
+	triggers/op_ring.c \
+	triggers/op_seq.c \
+	triggers/op_window.c \
 	triggers/pack.c \
 	triggers/parse.c \
 	triggers/parse_primary.c \
@@ -299,6 +308,7 @@ TESTS = \
 	test_mcap \
 	test_mcap_conformance \
 	test_wire \
+	test_op \
 	test_outbox \
 	test_scheduler \
 	test_store \

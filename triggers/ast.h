@@ -28,7 +28,7 @@ enum ast_kind {
                    * the child the expression; op_offset is the array's place */
     AST_SEQ,      /* "a then b within 2s": 2 to SEQ_STEPS_MAX children in order; of
                    * the second and later within_ns and is_absence ("then not"); of the node itself
-                   * total_ns. Which of them may stand together: triggers/compile_seq.c */
+                   * total_ns. Which of them may stand together: triggers/compile_op.c */
     AST_OR, AST_AND, /* children */
     AST_NOT,      /* child; flag: it was negated an odd number of times */
     AST_COMPARE,  /* children; op of the second and third is the relation before it */

@@ -1076,7 +1076,7 @@ struct val compile_ast(struct compiler *c, const struct ast *ast)
     case AST_PATH: return compile_path(c, ast);
     case AST_CALL: return compile_named_call(c, ast);
     case AST_QUANT: return compile_later(c, ast->offset, ast->text);
-    case AST_SEQ: return compile_later(c, ast->op_offset, "then");
+    case AST_SEQ: return compile_seq(c, ast);
     case AST_OR:
     case AST_AND: return compile_logic(c, ast);
     case AST_NOT: return compile_not(c, ast);

@@ -47,6 +47,7 @@ struct compiler {
 struct val compile_text(struct compiler *c, const struct source_text *text, const struct ast *ast);
 struct val compile_ast(struct compiler *c, const struct ast *ast);
 struct val compile_call(struct compiler *c, const struct ast *ast);
+struct val compile_seq(struct compiler *c, const struct ast *ast);
 
 /* The node of a value; a constant becomes a leaf. */
 int32_t val_node(struct compiler *c, struct val *v);

@@ -1,36 +1,17 @@
 /* The functions of the language. To add one: a row of `functions` and a compile function. */
-#include "triggers/compile.h"
+#include "triggers/compile_call.h"
 
 #include <math.h>
 #include <string.h>
 
 #define NONE ((union node_constant){ 0 })
-#define ARGS_MAX 16
-
-struct call {
-    const struct ast *ast;
-    const struct ast *places[ARGS_MAX];
-    struct val args[ARGS_MAX];
-    uint32_t count;
-    struct val named[2]; /* in the order of the row */
-    const struct ast *named_places[2];
-    bool has_named[2];
-};
-
-struct function {
-    const char *name;
-    uint32_t min, max; /* positional arguments */
-    struct val (*compile)(struct compiler *c, struct call *call);
-    const char *named[2];
-    bool takes_relation; /* of its named arguments: "on: >8" */
-};
 
 static double as_double(const struct val *v)
 {
     return v->type == VAL_INT ? (double)v->i : v->d;
 }
 
-static bool number_argument(struct compiler *c, const struct val *v, const struct ast *place)
+bool call_number(struct compiler *c, const struct val *v, const struct ast *place)
 {
     if (!val_plain(c, v, place))
         return false;
@@ -40,7 +21,7 @@ static bool number_argument(struct compiler *c, const struct val *v, const struc
     return false;
 }
 
-static bool bool_argument(struct compiler *c, const struct val *v, const struct ast *place)
+bool call_bool(struct compiler *c, const struct val *v, const struct ast *place)
 {
     if (!val_plain(c, v, place))
         return false;
@@ -51,7 +32,7 @@ static bool bool_argument(struct compiler *c, const struct val *v, const struct 
 }
 
 /* sqrt, abs and sign of a temperature in degC mean nothing. */
-static bool no_offset(struct compiler *c, const struct val *v, const struct ast *place)
+bool call_no_offset(struct compiler *c, const struct val *v, const struct ast *place)
 {
     if (!(v->unit.offset > 0 || v->unit.offset < 0))
         return true;
@@ -74,7 +55,7 @@ static struct val call_abs(struct compiler *c, struct call *call)
 {
     struct val v = call->args[0];
 
-    if (!number_argument(c, &v, call->places[0]) || !no_offset(c, &v, call->places[0]))
+    if (!call_number(c, &v, call->places[0]) || !call_no_offset(c, &v, call->places[0]))
         return val_bad();
     if (v.is_const && v.type == VAL_INT && v.i != INT64_MIN) {
         v.i = v.i < 0 ? -v.i : v.i;
@@ -90,7 +71,7 @@ static struct val call_sign(struct compiler *c, struct call *call)
     struct val v = call->args[0];
     struct unit none = unit_none();
 
-    if (!number_argument(c, &v, call->places[0]) || !no_offset(c, &v, call->places[0]))
+    if (!call_number(c, &v, call->places[0]) || !call_no_offset(c, &v, call->places[0]))
         return val_bad();
     if (v.is_const)
         return val_int((as_double(&v) > 0) - (as_double(&v) < 0));
@@ -102,7 +83,7 @@ static struct val call_sqrt(struct compiler *c, struct call *call)
     struct val v = call->args[0];
     struct unit unit;
 
-    if (!number_argument(c, &v, call->places[0]))
+    if (!call_number(c, &v, call->places[0]))
         return val_bad();
     if (!unit_root(&v.unit, &unit)) {
         compile_error(c, call->ast->offset, "E406", "%s has no square root", val_describe(&v));
@@ -122,7 +103,7 @@ static struct val call_sqrt(struct compiler *c, struct call *call)
 static struct val least_or_most(struct compiler *c, bool most, struct val a, struct val b,
                                 const struct ast *place)
 {
-    if (!number_argument(c, &a, place) || !number_argument(c, &b, place) ||
+    if (!call_number(c, &a, place) || !call_number(c, &b, place) ||
         !val_unify(c, &a, &b, "compare", place))
         return val_bad();
     if (a.is_const && b.is_const) {
@@ -168,8 +149,8 @@ static struct val call_mod(struct compiler *c, struct call *call)
 {
     struct val a = call->args[0], b = call->args[1];
 
-    if (!number_argument(c, &a, call->places[0]) || !number_argument(c, &b, call->places[1]) ||
-        !no_offset(c, &a, call->places[0]) ||
+    if (!call_number(c, &a, call->places[0]) || !call_number(c, &b, call->places[1]) ||
+        !call_no_offset(c, &a, call->places[0]) ||
         !val_unify(c, &a, &b, "take the remainder of", call->places[1]))
         return val_bad();
     if (b.is_const && !(as_double(&b) > 0) && !(as_double(&b) < 0)) {
@@ -188,7 +169,7 @@ static struct val call_if(struct compiler *c, struct call *call)
 {
     struct val when = call->args[0], a = call->args[1], b = call->args[2];
 
-    if (!bool_argument(c, &when, call->places[0]) ||
+    if (!call_bool(c, &when, call->places[0]) ||
         !val_unify(c, &a, &b, "choose between", call->places[2]))
         return val_bad();
     if (when.is_const)
@@ -237,7 +218,7 @@ static struct val call_near(struct compiler *c, struct call *call)
         compile_error(c, call->ast->offset, "E203", "near(a, b, tol: ...) needs its tol");
         return val_bad();
     }
-    if (!number_argument(c, &a, call->places[0]) || !number_argument(c, &b, call->places[1]) ||
+    if (!call_number(c, &a, call->places[0]) || !call_number(c, &b, call->places[1]) ||
         !val_unify(c, &a, &b, "compare", call->places[1]))
         return val_bad();
     struct unit unit = a.unit;
@@ -260,7 +241,7 @@ static struct val pulse(struct compiler *c, struct call *call, enum node_op op)
 {
     struct val v = call->args[0];
 
-    if (!bool_argument(c, &v, call->places[0]))
+    if (!call_bool(c, &v, call->places[0]))
         return val_bad();
     if (v.is_const) {
         compile_error(c, call->places[0]->offset, "E304", "a constant has no edges");
@@ -379,7 +360,7 @@ static struct val decided(struct compiler *c, struct call *call, enum node_op op
 {
     struct val v = call->args[0];
 
-    if (!bool_argument(c, &v, call->places[0]) || v.is_const)
+    if (!call_bool(c, &v, call->places[0]) || v.is_const)
         return v.type == VAL_BOOL ? v : val_bad();
     return val_from_node(VAL_BOOL, graph_op(c->graph, op, TYPE_LOGIC, val_node(c, &v), NODE_NONE,
                                             NODE_NONE), NULL);
@@ -413,6 +394,27 @@ static const struct function functions[] = {
     { "age", 1, 1, call_age, { NULL }, false },
     { "must", 1, 1, call_must, { NULL }, false },
     { "maybe", 1, 1, call_maybe, { NULL }, false },
+    { "held", 2, 2, past_held, { NULL }, false },
+    { "once", 2, 2, past_once, { NULL }, false },
+    { "since", 2, 3, past_since, { NULL }, false },
+    { "hyst", 1, 1, past_hyst, { "on", "off" }, true },
+    { "debounce", 1, 1, past_debounce, { "on", "off" }, false },
+    { "latch", 0, 0, past_latch, { "set", "reset" }, false },
+    { "frozen", 2, 2, past_frozen, { NULL }, false },
+    { "period", 1, 1, past_period, { NULL }, false },
+    { "count_over", 2, 2, past_count_over, { NULL }, false },
+    { "at", 2, 2, past_window, { "cover", "exact" }, false },
+    { "delta", 2, 2, past_window, { "cover", "exact" }, false },
+    { "min_over", 2, 2, past_window, { "cover", "exact" }, false },
+    { "max_over", 2, 2, past_window, { "cover", "exact" }, false },
+    { "range_over", 2, 2, past_window, { "cover", "exact" }, false },
+    { "sum_over", 2, 2, past_window, { "cover", "exact" }, false },
+    { "samples", 2, 2, past_window, { "cover", "exact" }, false },
+    { "mean_over", 2, 2, past_window, { "cover", "exact" }, false },
+    { "std_over", 2, 2, past_window, { "cover", "exact" }, false },
+    { "integral", 2, 2, past_window, { "cover", "exact" }, false },
+    { "deriv", 2, 2, past_window, { "cover", "exact" }, false },
+    { "duty", 2, 2, past_window, { "cover", "exact" }, false },
 };
 #define FUNCTIONS (sizeof functions / sizeof functions[0])
 
@@ -492,7 +494,7 @@ struct val compile_call(struct compiler *c, const struct ast *ast)
     }
     struct val v = bad ? val_bad() : f->compile(c, &call);
     if (v.node >= 0 && c->graph->nodes[v.node].pulse_depth > PULSE_DEPTH_MAX) {
-        compile_error(c, ast->offset, "E514", "rise, fall and changed stand more than 4 deep");
+        compile_error(c, ast->offset, "E514", "pulses stand more than 4 deep");
         return val_bad();
     }
     return v;

@@ -44,6 +44,7 @@ enum rule_reason {
     REASON_COOLDOWN,
     REASON_LIMIT,         /* per_trip, per_hour, per_day */
     REASON_SHADOW,
+    REASON_UNKNOWN,       /* a `then not` whose second operand was unknown meanwhile */
     REASON_COUNT
 };
 
@@ -161,6 +162,8 @@ struct engine_stats {
     uint64_t misfits;          /* signals that a short frame or a code made invalid */
     uint64_t flips;            /* nodes whose value changed */
     uint64_t instants;         /* timer instants run */
+    uint64_t coalesced;        /* samples that took the place of the one before: a source above twice
+                                * its rate, in a window */
     uint64_t fires;
     uint64_t suppressed[REASON_COUNT];
     uint64_t journal_short;    /* states saved for a time before the journal's reach */

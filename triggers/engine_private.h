@@ -1,14 +1,17 @@
-/* engine_private - what the files of the engine share: engine.c (steps, graph, timers), life.c (the
- * life-cycle of rules), engine_state.c (saving, loading, reload).
+/* engine_private - what the files of the engine share: engine.c (steps, signals, timers),
+ * engine_eval.c (the graph), op*.c (operators with memory), life.c (the life-cycle of rules),
+ * engine_state.c (saving, loading, reload), engine_open.c (what is allocated).
  *
  * Invariants between calls of the interface:
  * 1. Every node's cell is the value of its operation over its children's cells (pulses F or U).
  * 2. dirty is empty; touched is empty.
  * 3. A known or invalid signal with a max_age has a timer set no later than its deadline.
- * 4. A life that is PENDING, ACTIVE, LINGERING or WAITING has its timer set; others have none. */
+ * 4. An operator that waits for a time has its timer set no later than that (op.h).
+ * 5. A life that is PENDING, ACTIVE, LINGERING or WAITING has its timer set; others have none. */
 #ifndef TRIGGERS_ENGINE_PRIVATE_H
 #define TRIGGERS_ENGINE_PRIVATE_H
 #include "triggers/engine.h"
+#include "triggers/op.h"
 #include "triggers/program.h"
 #include "triggers/timers.h"
 
@@ -16,14 +19,6 @@
 #define FIRES_KEPT_MIN 64   /* fires that a rule remembers for saving its state */
 #define CACHE_SLOTS 8192    /* frames' (source, id) to messages; a power of two */
 #define NONE_MESSAGE (-1)
-
-struct cell {
-    union {
-        double d;
-        int64_t i;
-    };
-    uint8_t v; /* LOGIC_*; of numbers NUMBER_KNOWN or NUMBER_UNKNOWN */
-};
 
 struct signal_slot {
     uint64_t raw;
@@ -96,7 +91,13 @@ struct engine {
     struct memory *memories;
     int32_t *memory_of;       /* of a node, or -1 */
     bool *is_over;            /* of an AGE_OVER node: its bound has passed */
-    bool *is_sampled;         /* of a PREV node, within a step */
+    bool *is_sampled;         /* of a node that is told of samples, within a step */
+    struct op_state **op_states; /* of a node, or NULL */
+    uint8_t *op_memory;       /* all of them */
+    int32_t *op_slot;         /* of a node, or -1: its timer is op_timer(e, slot) */
+    uint32_t *op_nodes;       /* nodes by slot */
+    uint32_t op_count;
+    uint64_t instant;         /* steps and timer instants so far: tells equal stamps apart */
     uint32_t *age_nodes;      /* AGE_OVER nodes by timer slot */
     int32_t *age_slot;        /* of a node, or -1 */
     uint32_t age_count, memory_count;
@@ -110,7 +111,7 @@ struct engine {
     struct life *lives;
     uint32_t life_count;
     struct rule_run *runs;
-    struct timers timers;     /* slots: signals, then age nodes, then lives */
+    struct timers timers;     /* slots: signals, then age nodes, then lives, then operators */
     struct cache_entry *cache;
     uint32_t cache_count;
     int32_t *next_message;
@@ -125,9 +126,19 @@ struct engine {
 };
 
 /* engine.c */
+void engine_rearm(struct engine *e);
+
+/* engine_eval.c */
+void engine_mark(struct engine *e, uint32_t node);
 void engine_evaluate_all(struct engine *e);
 void engine_settle(struct engine *e);
-void engine_rearm(struct engine *e);
+void engine_run_lives(struct engine *e);
+/* The node has its value during this pass only and is F in the next. */
+void engine_pulse(struct engine *e, uint32_t node);
+static inline uint32_t engine_op_slot(const struct engine *e, uint32_t op)
+{
+    return e->graph->signal_count + e->age_count + e->life_count + op;
+}
 static inline uint32_t engine_life_slot(const struct engine *e, uint32_t life)
 {
     return e->graph->signal_count + e->age_count + life;

@@ -488,6 +488,22 @@ static void move_memories(const struct engine *old, struct engine *next)
     }
 }
 
+/* Operators of equal structure go on with what they remember and the value they had. */
+static void move_ops(const struct engine *old, struct engine *next)
+{
+    for (uint32_t i = 0; i < next->op_count; i++) {
+        uint32_t to = next->op_nodes[i];
+        for (uint32_t k = 0; k < old->op_count; k++) {
+            uint32_t from = old->op_nodes[k];
+            if (old->graph->node_hash[from] != next->graph->node_hash[to])
+                continue;
+            memcpy(next->op_states[to], old->op_states[from], op_size(&next->graph->nodes[to]));
+            next->cells[to] = old->cells[from];
+            break;
+        }
+    }
+}
+
 static void move_life(struct engine *old, struct engine *next, int32_t from, int32_t to)
 {
     struct life *a = &old->lives[from], *b = &next->lives[to];
@@ -524,11 +540,15 @@ void engine_reload(struct engine *old, struct engine *next, int64_t mono_ns)
     old->now_ns = mono_ns > old->now_ns ? mono_ns : old->now_ns;
     old->by_timer = false;
     move_signals(old, next);
+    next->now_ns = old->now_ns;
+    next->instant = old->instant;
+    for (uint32_t i = 0; i < next->op_count; i++)
+        op_reset(next, next->op_nodes[i]);
     move_memories(old, next);
+    move_ops(old, next);
     move_rules(old, next);
     for (uint32_t i = 0; i < old->life_count; i++)
         life_close(old, i, REASON_RELOAD);
-    next->now_ns = old->now_ns;
     next->step = old->step;
     next->numbers = old->numbers;
     next->stats = old->stats;

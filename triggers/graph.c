@@ -1,12 +1,16 @@
 #include "triggers/graph.h"
 
 #include "proto/hash.h"
+#include "triggers/op.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define RATE_NODES_MAX 1024 /* more than one expression has operations */
+#define RATE_MESSAGES_MAX 64
 
 void graph_init(struct graph *graph, struct arena *arena)
 {
@@ -87,7 +91,10 @@ static void mark_pulse(const struct graph *graph, struct node *node)
 
     depth = b && b->pulse_depth > depth ? b->pulse_depth : depth;
     depth = c && c->pulse_depth > depth ? c->pulse_depth : depth;
-    bool makes = node->op == NODE_RISE || node->op == NODE_FALL || node->op == NODE_CHANGED;
+    bool makes = node->op == NODE_RISE || node->op == NODE_FALL || node->op == NODE_CHANGED ||
+                 op_is_pulse(node->op);
+    if (op_is_pulse(node->op)) /* the edge of its last operand completes it, never the first's */
+        depth = b->pulse_depth;
     node->pulse_depth = (uint8_t)(depth + makes);
     node->is_pulse = makes ||
         (node->op == NODE_AND && ((a && a->is_pulse) || (b && b->is_pulse))) ||
@@ -253,7 +260,7 @@ static int finish_readers(struct graph *graph)
     return 0;
 }
 
-/* Walks everything under a PREV node: a sample of any signal there is a sample of its operand. An
+/* Walks everything under a node that is told of samples: a sample of any signal there is a sample of its operand. An
  * AGE_OVER node has its own signal only. */
 struct walk {
     uint32_t *node_stamp, *signal_stamp; /* root + 1 of the walk that was here */
@@ -299,7 +306,8 @@ static int finish_samplers(struct graph *graph)
         return -ENOMEM;
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < nodes; i++)
-            if (graph->nodes[i].op == NODE_PREV || graph->nodes[i].op == NODE_AGE_OVER)
+            if (graph->nodes[i].op == NODE_PREV || graph->nodes[i].op == NODE_AGE_OVER ||
+                op_takes_samples(graph->nodes[i].op))
                 each_support(graph, &walk, i, &fan, pass ? fill : NULL);
         if (pass == 0 && fan_sum(&fan, graph->arena, signals))
             return -ENOMEM;
@@ -340,6 +348,34 @@ static int finish_messages(struct graph *graph)
         graph->messages[m].signal_count = at - graph->messages[m].first_signal;
     }
     return 0;
+}
+
+uint64_t graph_rate_millihz(const struct graph *graph, int32_t root)
+{
+    const struct dbc_message *seen[RATE_MESSAGES_MAX];
+    int32_t stack[RATE_NODES_MAX];
+    uint32_t depth = 0, count = 0;
+    uint64_t rate = 0;
+
+    stack[depth++] = root;
+    while (depth) {
+        const struct node *node = &graph->nodes[stack[--depth]];
+        for (int c = 0; c < 3; c++)
+            if (node->child[c] >= 0 && depth < RATE_NODES_MAX)
+                stack[depth++] = node->child[c];
+        if (node->signal < 0)
+            continue;
+        const struct graph_signal *s = &graph->signals[node->signal];
+        uint32_t i = 0;
+        while (i < count && seen[i] != s->message)
+            i++;
+        if (i < count || count == RATE_MESSAGES_MAX)
+            continue;
+        seen[count++] = s->message;
+        rate += s->message->cycle_ms ? UINT64_C(1000000) / s->message->cycle_ms
+            : s->max_age_ns ? UINT64_C(3000000000000) / (uint64_t)s->max_age_ns : 100000;
+    }
+    return rate;
 }
 
 /* --- canonical text ------------------------------------------------------------------------- */

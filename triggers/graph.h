@@ -55,6 +55,21 @@ enum node_op {
     NODE_RISE, NODE_FALL,
     NODE_CHANGED,     /* child 0; k0.i: bit 0: from child 1, bit 1: to child 2 */
     NODE_PREV,        /* the sample of child 0 before the last one */
+    /* operators with memory and a timer (triggers/op.h); d is k0.i in ns */
+    NODE_HELD, NODE_ONCE, /* of child 0 over the last d */
+    NODE_SINCE,       /* child 1 was T (within d, 0: ever) and child 0 T ever after */
+    NODE_HYST,        /* T from child 0 on, F from child 1 on */
+    NODE_DEBOUNCE,    /* child 0, T for k0.i or F for k1.i */
+    NODE_LATCH,       /* set by child 0, reset by child 1 */
+    NODE_THEN,        /* an edge of child 0, later one of child 1, within d */
+    NODE_THEN_TOTAL,  /* the same from the first step of a chain on */
+    NODE_THEN_NOT,    /* an edge of child 0 and none of child 1 within d */
+    NODE_FROZEN,      /* samples of child 0 came, and were equal for d */
+    NODE_PERIOD,      /* between the last two samples of child 0 */
+    NODE_COUNT_OVER,  /* edges of child 0 */
+    /* windows of child 0; k1 as struct window_shape packs it (triggers/op.h) */
+    NODE_AT, NODE_DELTA, NODE_MIN_OVER, NODE_MAX_OVER, NODE_RANGE_OVER, NODE_SUM_OVER,
+    NODE_SAMPLES, NODE_MEAN_OVER, NODE_STD_OVER, NODE_INTEGRAL, NODE_DERIV, NODE_DUTY,
     NODE_OP_COUNT
 };
 
@@ -121,7 +136,7 @@ struct graph {
     uint32_t *by_message;                 /* signals, grouped by message */
     uint32_t *parent_begin, *parents;     /* of node n: parents[parent_begin[n]..[n+1]) */
     uint32_t *reader_begin, *readers;     /* nodes that read signal s itself */
-    uint32_t *sampler_begin, *samplers;   /* PREV and AGE_OVER nodes that each sample of s concerns */
+    uint32_t *sampler_begin, *samplers;   /* nodes that each sample of s concerns */
     uint64_t *node_hash;                  /* of structure, equal over graphs */
     uint64_t *signal_hash;
     uint32_t pulse_depth;                 /* the deepest of any node */
@@ -154,6 +169,10 @@ static inline uint64_t signal_key(const struct decode_plan *plan, uint64_t raw)
         return (uint64_t)decode_extend(plan, raw) ^ UINT64_C(1) << 63;
     return raw;
 }
+
+/* The rate at which samples of an expression come, in Hz times 1000, from what its messages say:
+ * their cycle times, else 3 / max_age, else 100 Hz. Walks the graph under the node. */
+uint64_t graph_rate_millihz(const struct graph *graph, int32_t node);
 
 /* Appends the canonical lines of a signal or of everything under a node to a text: structure and the
  * facts of the database, no names of aliases, numbers local to the text. */

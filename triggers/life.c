@@ -134,6 +134,13 @@ static void suppress(struct engine *e, struct life *l, enum rule_reason reason,
     e->runs[l->rule].stats.suppressed[reason]++;
 }
 
+/* What would have fired had its second operand not been unknown meanwhile (decision 13). */
+static void suppress_doubtful(struct engine *e, struct life *l)
+{
+    l->state.start_ns = l->state.fire_ns = e->now_ns;
+    suppress(e, l, REASON_UNKNOWN, NULL);
+}
+
 static void open_event(struct engine *e, uint32_t life)
 {
     struct life *l = &e->lives[life];
@@ -317,6 +324,9 @@ void life_run(struct engine *e, uint32_t life)
     uint8_t before = l->state.root, now = e->cells[l->root].v;
 
     l->state.root = now;
+    if (now == LOGIC_U && before != LOGIC_U && l->edge == EDGE_RISING &&
+        e->graph->nodes[l->root].op == NODE_THEN_NOT)
+        suppress_doubtful(e, l);
     if (now == LOGIC_F)
         l->state.armed = LOGIC_F;
     if (now == LOGIC_T && before != LOGIC_T)

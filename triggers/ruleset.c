@@ -2,6 +2,7 @@
 
 #include "triggers/compile.h"
 #include "triggers/engine.h"
+#include "triggers/op.h"
 #include "triggers/program.h"
 
 #include <errno.h>
@@ -275,15 +276,34 @@ static void canonical_rule(struct canonical *c, const struct ruleset *set, uint3
         canonical_attach(c, &set->graph, &p->attach[i], &r->attach[i]);
 }
 
-/* The last row of an id shows one branch of a multiplexed message; the others are older. prev needs
- * the sample before the last. Everything else is in the seed. */
-static int64_t memory_of(const struct graph *graph, const struct canonical *c)
+/* How far back an operator under the rule can look: each adds to what its operands look back. */
+static int64_t memory_of_ops(const struct graph *graph, const struct canonical *c, int64_t *memory)
+{
+    int64_t longest = 0;
+
+    for (int32_t i = 0; i < c->count; i++) { /* operands stand before what reads them */
+        const struct node *node = &graph->nodes[c->order[i]];
+        int64_t own = op_memory(node), below = 0;
+        for (int k = 0; k < 3 && node->child[k] >= 0; k++) {
+            int64_t child = memory[c->numbers[node->child[k]]];
+            below = child < 0 || below < 0 ? -1 : child > below ? child : below;
+        }
+        memory[i] = own < 0 || below < 0 || own > INT64_MAX - below ? -1 : own + below;
+        longest = memory[i] < 0 || longest < 0 ? -1 : memory[i] > longest ? memory[i] : longest;
+    }
+    return longest;
+}
+
+/* The last row of an id shows one branch of a multiplexed message; the others are older. prev and
+ * period need the sample before the last. Everything else is in the seed. */
+static int64_t memory_of_signals(const struct graph *graph, const struct canonical *c)
 {
     bool has_prev = false;
     int64_t memory = 0;
 
     for (int32_t i = 0; i < c->count; i++)
-        has_prev = has_prev || graph->nodes[c->order[i]].op == NODE_PREV;
+        has_prev = has_prev || graph->nodes[c->order[i]].op == NODE_PREV ||
+                   graph->nodes[c->order[i]].op == NODE_PERIOD;
     for (int32_t i = 0; i < c->signal_count; i++) {
         const struct graph_signal *s = &graph->signals[c->signal_order[i]];
         if (s->first->multiplexor == DBC_NONE && !has_prev)
@@ -296,14 +316,22 @@ static int64_t memory_of(const struct graph *graph, const struct canonical *c)
     return memory;
 }
 
+static int64_t memory_of(const struct graph *graph, const struct canonical *c, int64_t *scratch)
+{
+    int64_t ops = memory_of_ops(graph, c, scratch), signals = memory_of_signals(graph, c);
+
+    return ops < 0 || signals < 0 ? -1 : ops + signals;
+}
+
 static int hash_rules(struct ruleset *set)
 {
     struct canonical c;
     size_t room = CANONICAL_BYTES_FIRST;
     char *text = malloc(room);
+    int64_t *scratch = malloc((set->graph.node_count + 1) * sizeof *scratch);
     int rc = canonical_open(&c, &set->graph);
 
-    if (!text)
+    if (!text || !scratch)
         rc = -ENOMEM;
     for (uint32_t i = 0; i < set->count && !rc; i++) {
         for (;;) {
@@ -322,11 +350,12 @@ static int hash_rules(struct ruleset *set)
             text = larger;
         }
         sha256_of(text, c.len, set->rules[i].hash);
-        set->rules[i].memory_ns = memory_of(&set->graph, &c);
+        set->rules[i].memory_ns = memory_of(&set->graph, &c, scratch);
         canonical_reset(&c);
     }
     canonical_close(&c);
     free(text);
+    free(scratch);
     return rc;
 }
 
