@@ -152,8 +152,6 @@ static int acked(struct clipstore *store, const struct outcome *outcome)
     struct handed *handed = store_handed(store, outcome->clip_id);
     int rc = outbox_set(store->outbox, outcome->clip_id, OUTBOX_ACKED, "");
 
-    if (rc == -EALREADY) /* a second delivery, as after a restart */
-        rc = 0;
     if (store->config.delete_after == CLIPSTORE_DELETE_BROKER_ACK) {
         if (!rc)
             rc = outbox_set(store->outbox, outcome->clip_id, OUTBOX_DELETABLE, "");

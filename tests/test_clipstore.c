@@ -1081,6 +1081,30 @@ static void test_change_of_policy_frees_what_is_acked(void **state)
     world_close(w);
 }
 
+/* An outcome that the database could not take is lost, but not its clip: it is handed out again. */
+static void test_outcome_without_memory_keeps_no_slot(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct outcome outcome = { .kind = OUTCOME_RETRY };
+    struct clipstore_stats stats;
+    struct job job;
+
+    (void)state;
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(put_segment(w, &made[0][0]), 0);
+    assert_int_equal(clipstore_next_job(w->store, &job), 1);
+    memcpy(outcome.clip_id, job.final.about.clip_id, CLIP_ID_BYTES);
+    sqlite3_int64 limit = sqlite3_hard_heap_limit64(-1);
+    (void)sqlite3_hard_heap_limit64(1);
+    clipstore_outcome(w->store, &outcome, w->now_ns);
+    (void)sqlite3_hard_heap_limit64(limit);
+    clipstore_stats(w->store, &stats);
+    assert_int_equal(stats.outcomes_ignored, 1);
+    assert_int_equal(clipstore_next_job(w->store, &job), 1);
+    assert_memory_equal(job.final.about.clip_id, outcome.clip_id, CLIP_ID_BYTES);
+    world_close(w);
+}
+
 /* The uploader is told of every clip that goes, however many go at once. */
 static void test_every_cancel_is_told(void **state)
 {
@@ -1142,7 +1166,9 @@ int main(void)
         cmocka_unit_test(test_asked_for_what_is_gone),
         cmocka_unit_test(test_parked_clip_waits_for_a_person),
         cmocka_unit_test(test_change_of_policy_frees_what_is_acked),
+        cmocka_unit_test(test_outcome_without_memory_keeps_no_slot),
         cmocka_unit_test(test_every_cancel_is_told),
     };
+    (void)sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0); /* so that a heap limit fails at once */
     return cmocka_run_group_tests(tests, make_all, free_all);
 }
