@@ -320,7 +320,8 @@ static uint32_t window_samples(struct compiler *c, const struct call *call, int3
                       is_exact ? "" : ", or 4096 with 'exact: true'");
         return 0;
     }
-    return samples ? (uint32_t)samples : 1;
+    /* A slow source may burst: what fits is never cut down. */
+    return samples > RING_SAMPLES_MAX ? (uint32_t)samples : RING_SAMPLES_MAX;
 }
 
 /* The unit of what the window gives. */

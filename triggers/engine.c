@@ -334,6 +334,21 @@ void engine_begin(struct engine *e, int64_t mono_ns)
     seed_prev(e);
 }
 
+/* Timers due exactly now run behind the steps of this time, but the begin of a window is there
+ * already: `at` and coverage change at a step too (instant 1). Depth: that of the heap. */
+static void mark_windows_due(struct engine *e, uint32_t at)
+{
+    const struct timers *t = &e->timers;
+
+    if (at >= t->count || t->due[t->heap[at]] != e->now_ns)
+        return;
+    uint32_t first = engine_op_slot(e, 0), slot = t->heap[at];
+    if (slot >= first && op_is_due_at_steps(e, e->op_nodes[slot - first]))
+        engine_mark(e, e->op_nodes[slot - first]);
+    mark_windows_due(e, 2 * at + 1);
+    mark_windows_due(e, 2 * at + 2);
+}
+
 void engine_step(struct engine *e, const struct row *row)
 {
     assert(e->has_begun);
@@ -348,6 +363,7 @@ void engine_step(struct engine *e, const struct row *row)
     e->by_timer = false;
     e->stats.steps++;
     e->instant++;
+    mark_windows_due(e, 0);
     apply(e, row);
     engine_settle(e);
 }

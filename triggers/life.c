@@ -119,8 +119,8 @@ static enum rule_reason gate(const struct engine *e, const struct life *l, const
 
 /* --- transitions ---------------------------------------------------------------------------- */
 
-static void suppress(struct engine *e, struct life *l, enum rule_reason reason,
-                     const char *exception)
+static struct rule_event *suppress(struct engine *e, struct life *l, enum rule_reason reason,
+                                   const char *exception)
 {
     struct rule_event *event = emit(e, l, EVENT_SUPPRESSED);
 
@@ -132,13 +132,13 @@ static void suppress(struct engine *e, struct life *l, enum rule_reason reason,
     event->exception = exception;
     e->stats.suppressed[reason]++;
     e->runs[l->rule].stats.suppressed[reason]++;
+    return event;
 }
 
 /* What would have fired had its second operand not been unknown meanwhile (decision 13). */
 static void suppress_doubtful(struct engine *e, struct life *l)
 {
-    l->state.start_ns = l->state.fire_ns = e->now_ns;
-    suppress(e, l, REASON_UNKNOWN, NULL);
+    suppress(e, l, REASON_UNKNOWN, NULL)->start_ns = e->now_ns;
 }
 
 static void open_event(struct engine *e, uint32_t life)
@@ -155,7 +155,7 @@ static void open_event(struct engine *e, uint32_t life)
     run->fires[run->fires_count++ % run->fires_room] = e->now_ns;
     life_arm(e, life, e->now_ns + rule->max_active_ns);
     if (is_shadow(rule)) {
-        suppress(e, l, REASON_SHADOW, NULL);
+        (void)suppress(e, l, REASON_SHADOW, NULL);
         return;
     }
     l->state.number = ++e->numbers;
@@ -181,7 +181,7 @@ static void attempt(struct engine *e, uint32_t life, int64_t start_ns)
         open_event(e, life);
         return;
     }
-    suppress(e, l, reason, exception);
+    (void)suppress(e, l, reason, exception);
     l->state.phase = LIFE_IDLE;
     life_arm(e, life, TIMER_NEVER);
     if (l->edge == EDGE_LEVEL) { /* tries again one cooldown later */

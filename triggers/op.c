@@ -97,3 +97,8 @@ void op_due(struct engine *e, uint32_t index)
     else
         engine_mark(e, index);
 }
+
+bool op_is_due_at_steps(const struct engine *e, uint32_t index)
+{
+    return e->graph->nodes[index].op >= NODE_AT && e->op_states[index]->due_ns <= e->now_ns;
+}

@@ -31,7 +31,7 @@ struct op_state { /* the head of each state */
 #define WINDOW_SAMPLES_MAX 4096
 struct window_shape {
     uint32_t cover_ppm; /* known time that it needs, in millionths of d */
-    uint32_t samples;   /* that a ring keeps at full rate; 0: 64 panes of d / 64 */
+    uint32_t samples;   /* that a ring keeps before it cuts down a source above its rate */
 };
 static inline union node_constant window_pack(struct window_shape shape)
 {
@@ -54,6 +54,9 @@ void op_reset(struct engine *e, uint32_t index);
 struct cell op_eval(struct engine *e, uint32_t index);
 /* Its timer: marks it if its time has come. */
 void op_due(struct engine *e, uint32_t index);
+
+/* Does its time, which is now, concern a step of this time too? Windows: what they begin with. */
+bool op_is_due_at_steps(const struct engine *e, uint32_t index);
 
 /* For the families. */
 void op_arm(struct engine *e, uint32_t index, int64_t due_ns);

@@ -12,6 +12,12 @@ static bool rises(uint8_t *last, uint8_t now)
     return edge;
 }
 
+/* An edge exactly d old counts at a step and no longer at the timer. */
+static bool is_inside(const struct engine *e, int64_t edge_ns, int64_t d)
+{
+    return e->by_timer ? edge_ns > e->now_ns - d : edge_ns >= e->now_ns - d;
+}
+
 /* --- then: the latest first step wins, which is exact for existence --------------------------- */
 
 struct started {
@@ -64,7 +70,7 @@ static struct cell then_eval(struct engine *e, uint32_t index, struct op_state *
     }
     if (rises(&s->last_b, b)) {
         const struct started *from = s->latest.instant == e->instant ? &s->before : &s->latest;
-        if (from->has && e->now_ns - from->start_ns <= n->k0.i) {
+        if (from->has && is_inside(e, from->start_ns, n->k0.i)) {
             s->matched_ns = from->start_ns;
             engine_pulse(e, index);
             return op_logic(LOGIC_T);
@@ -80,6 +86,7 @@ const struct op_row op_then = { then_size, then_reset, then_eval, true, false };
 struct then_not {
     struct op_state head;
     int64_t since_ns;
+    uint64_t instant;   /* of a's edge: b's must be later */
     bool is_waiting, is_doubtful; /* doubtful: b was unknown meanwhile */
     uint8_t last_a, last_b;
 };
@@ -107,14 +114,15 @@ static struct cell then_not_eval(struct engine *e, uint32_t index, struct op_sta
 
     if (s->is_waiting && b == LOGIC_U)
         s->is_doubtful = true;
-    if (s->is_waiting && b_rises) {
+    if (s->is_waiting && b_rises && e->instant != s->instant) {
         s->is_waiting = false;
     } else if (s->is_waiting && e->by_timer && e->now_ns >= s->since_ns + n->k0.i) {
         s->is_waiting = false;
         value = s->is_doubtful ? LOGIC_U : LOGIC_T;
         engine_pulse(e, index);
     }
-    if (a_rises && !s->is_waiting && !b_rises) {
+    if (a_rises && !s->is_waiting) {
+        s->instant = e->instant;
         s->is_waiting = true;
         s->is_doubtful = b == LOGIC_U;
         s->since_ns = e->now_ns;

@@ -261,11 +261,23 @@ static void passes(struct lives *l, struct run *r)
     }
 }
 
+/* A `then not` that is the root and had an unknown operand meanwhile is counted (decision 13). */
+static void doubtful(struct lives *l, struct run *r)
+{
+    int64_t start = r->start;
+
+    r->start = l->t;
+    suppressed(l, r, REASON_UNKNOWN, NULL);
+    r->start = start;
+}
+
 static void consider(struct lives *l, struct run *r)
 {
     uint8_t before = r->now;
 
     r->now = r->root->at[l->entry].v;
+    if (r->now == REF_U && before != REF_U && r->edge == EDGE_RISING && r->root->op == X_THEN_NOT)
+        doubtful(l, r);
     if (r->now == REF_F)
         r->edge_memory = REF_F;
     if (r->now == REF_T && before != REF_T)
