@@ -247,6 +247,7 @@ E2E = \
 	kafka_real.py \
 	kafka_errors.py \
 	kill.py \
+	kill_loop.py \
 	partial.py \
 	poison.py \
 	simulate.py \
@@ -267,6 +268,8 @@ E2E = \
 
 # The longer ones, for .ci/run and test-long.
 E2E_LONG = \
+	kill_broker.py \
+	load.py \
 	sink_kill \
 	daemon_tsan \
 	daemon_whole_minute
@@ -532,12 +535,19 @@ test-ci: ## what .ci/run adds to make test: TSan, lint, longer fuzzing and longe
 		'rules-planted=$(MAKE) -s -j2 oracle-tools && python3 tests/rules/planted.py' \
 		'rules-random-long=$(MAKE) -s -j2 oracle-tools && $(call step_rules,$(RULES_CASES_LONG))' \
 		$(call step_e2e,$(E2E_LONG),build/release) \
+		'kill-loop-long=B=build/release KILL_CYCLES=$(or $(KILL_CYCLES),200) tests/e2e/kill_loop.py' \
 		$(if $(FUZZ),'fuzz-longer=make -s -j2 fuzz-build && tests/fuzz.sh $(FUZZ_SECONDS) $(FUZZ)')
 FUZZ_SECONDS ?= 60
 
 .PHONY: test-long
 test-long: ## the millions: an hour of fuzzing a target, kill loops without end; hours
 	@FUZZ_SECONDS=3600 STEP_TIMEOUT=86400 KILL_CYCLES=1000 REPLAY_SEEDS=1000 RULES_CASES_LONG=1000000 $(MAKE) --no-print-directory test-ci
+
+.PHONY: load-test
+load-test: ## 2,000 simulated vehicles through Kafka into two sinks for LOAD_SECONDS (600); what a sink costs
+	@$(MAKE) --no-print-directory -s test-deps
+	@$(MAKE) --no-print-directory -s -j2 all
+	@LOAD_SECONDS=$(or $(LOAD_SECONDS),600) tests/e2e/load.py
 
 .PHONY: demo
 demo: ## a real drive through daemon, broker and sink, then a table (BROKER=kafka: Apache Kafka itself)

@@ -82,16 +82,21 @@ static int stored_offset(void *argument, int32_t partition, int64_t *ret_offset)
     return clipstore_offset(((struct car *)argument)->store, partition, ret_offset);
 }
 
-static void open_uploader(struct car *car, struct transport transport)
+static void open_asking(struct car *car, struct transport transport, int64_t ask_first_ns)
 {
     const struct uploader_config config = { .clips_dir = car->clips,
                                             .artifacts_dir = car->artifacts,
                                             .rate = { 1000000, 100000 }, .ship_artifacts = true,
-                                            .receipts = true, .ask_first_ns = 5 * S,
+                                            .receipts = true, .ask_first_ns = ask_first_ns,
                                             .stored_offset = stored_offset, .argument = car };
     struct err err = { 0 };
 
     assert_int_equal(uploader_open(&config, transport, car->now_ns, &err, &car->uploader), 0);
+}
+
+static void open_uploader(struct car *car, struct transport transport)
+{
+    open_asking(car, transport, 5 * S);
 }
 
 static void seal(struct car *car, unsigned count)
@@ -266,6 +271,48 @@ static void test_no_descriptor_left_parks_nothing(void **state)
     assert_int_equal(books.parked, 0);
     assert_int_equal(books.pending, 2);
     run_until_delivered(car, 2, 200, 0);
+}
+
+static bool deaf;
+
+static int listen_unless_deaf(void *context, const char *pseudonym,
+                              int (*stored)(void *argument, int32_t partition, int64_t *ret_offset),
+                              void *argument)
+{
+    return deaf ? -ETIMEDOUT : far_listen(context, pseudonym, stored, argument);
+}
+
+static int receipt_unless_deaf(void *context, struct transport_receipt *ret)
+{
+    if (deaf)
+        ((struct far_end *)context)->receipt_count = 0; /* said, and not heard */
+    return deaf ? 0 : far_poll_receipt(context, ret);
+}
+
+/* The broker was there for the clips and not for the question where receipts begin: what was
+ * answered meanwhile is asked for when they are heard, not in an hour. */
+static void test_answers_that_were_not_heard_are_asked_for(void **state)
+{
+    struct car *car = *state;
+    static struct transport_ops ops; /* teardown closes by it */
+    struct uploader_stats stats;
+
+    ops = far_ops;
+    ops.listen = listen_unless_deaf;
+    ops.poll_receipt = receipt_unless_deaf;
+    seal(car, CLIPS);
+    deaf = true;
+    open_asking(car, (struct transport){ &ops, &car->far }, 3600 * S);
+    for (unsigned i = 0; i < 40; i++)
+        round_trip(car, 0);
+    uploader_stats(car->uploader, &stats);
+    assert_int_equal(stats.scheduler.waiting, CLIPS);
+    assert_int_equal(stats.questions, 0);
+    deaf = false;
+    run_until_delivered(car, CLIPS, 10, 0);
+    uploader_stats(car->uploader, &stats);
+    assert_int_equal(stats.questions, CLIPS);
+    assert_int_equal(stats.chunks_again, 0);
 }
 
 /* A status goes out once, the latest only, again when it was lost, and never counts as a clip. */
@@ -529,6 +576,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_job_that_no_sink_would_take_is_parked, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_no_descriptor_left_parks_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_answers_that_were_not_heard_are_asked_for, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_status_goes_out, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_clip_is_parked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_artifacts_travel_first, setup, teardown),

@@ -27,6 +27,7 @@ struct entry {
     uint32_t ask;                       /* latest that went out */
     bool asked;                         /* `ask` waits for its answer */
     bool needs;                         /* answered `need`: ask when the artifacts are there */
+    bool unheard;                       /* its first answer may have been missed: ask at once */
     int64_t due_ns;                     /* next question, on the clock of connection */
     int64_t interval_ns;
 };
@@ -528,9 +529,21 @@ static void now_waiting(struct scheduler *s, struct entry *e, int64_t now_ns)
     e->phase = PHASE_WAITING;
     e->ask = 0;
     e->asked = true;
-    e->due_ns = clock_of(s, now_ns) + e->interval_ns;
+    e->due_ns = clock_of(s, now_ns) + (e->unheard ? 0 : e->interval_ns);
     if ((e->interval_ns *= 2) > SCHEDULER_ASK_LAST_NS)
         e->interval_ns = SCHEDULER_ASK_LAST_NS;
+}
+
+void scheduler_hears(struct scheduler *s, int64_t now_ns)
+{
+    for (unsigned i = 0; i < SCHEDULER_CLIPS_MAX; i++) {
+        struct entry *e = &s->entries[i];
+        if (!e->used)
+            continue;
+        e->unheard |= e->final_in_flight;
+        if (e->phase == PHASE_WAITING && clock_of(s, now_ns) < e->due_ns)
+            e->due_ns = clock_of(s, now_ns);
+    }
 }
 
 static void add_again(struct entry *e, uint8_t segment, uint32_t first, uint32_t count)

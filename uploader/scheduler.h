@@ -94,6 +94,9 @@ void scheduler_report(struct scheduler *scheduler, uint32_t token, enum schedule
                       const char *reason, int64_t now_ns);
 void scheduler_receipt(struct scheduler *scheduler, const struct wire_receipt *receipt,
                        int64_t now_ns);
+/* Receipts are heard from now on, after a time in which they were not: what was said meanwhile is
+ * asked for, at once instead of in an hour. */
+void scheduler_hears(struct scheduler *scheduler, int64_t now_ns);
 /* For what the uploader itself has to tell the store. 0 or -ENOBUFS. */
 int scheduler_tell(struct scheduler *scheduler, const struct outcome *outcome);
 int scheduler_take(struct scheduler *scheduler, struct outcome *ret_outcome); /* 1, 0 */

@@ -34,7 +34,7 @@ struct file {
 
 struct listening {
     char pseudonym[PSEUDONYM_MAX];
-    bool done;
+    bool done, late; /* late: a first try failed, and clips may have been answered unheard */
     int64_t retry_ns;
 };
 
@@ -464,6 +464,9 @@ static void listen_all(struct uploader *u, int64_t now_ns)
         l->done = u->transport.ops->listen(u->transport.context, l->pseudonym,
                                            u->config.stored_offset, u->config.argument) == 0;
         l->retry_ns = now_ns + LISTEN_RETRY_NS;
+        if (l->done && l->late)
+            scheduler_hears(u->scheduler, now_ns);
+        l->late = !l->done;
     }
 }
 

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,8 @@ ADMIN = (os.path.join(ROOT, 'build/venv/bin/python'), os.path.join(ROOT, 'tests/
 BUSY = os.path.join(ROOT, 'tests/data/packs/busy.yaml')
 TOPICS = {'clip': 4, 'receipt': 4, 'artifact': 1, 'status': 4, 'dataset': 4, 'dlq': 4}
 ENV = 'e2e'
+DELIVERED = 5  # a state of storage/outbox.h: OUTBOX_DELETABLE
+RECEIPT, COMPLETE = 6, 1  # a kind and a result of docs/KAFKA.md
 
 
 def fail(text):
@@ -334,6 +337,32 @@ metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
         equal('clips under assembly', total(sink, 'sink_open_clips'), 0)
         equal('clips stored = MCAP written + failed', total(sink, 'sink_clips_stored_total'),
               total(sink, 'sink_mcap_written_total') + total(sink, 'sink_mcap_failed_total'))
+
+    def check_outbox(self):
+        """The car's own database, read by another program while no daemon runs: every clip ever made has a row, all rows
+        are delivered, and no file lies about that no row knows."""
+        with sqlite3.connect(f'file:{self.path("state/outbox.db")}?mode=ro', uri=True) as db:
+            rows = {clip.hex(): state for clip, state in db.execute('SELECT clip_id, state FROM clip')}
+            ever = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'clip'").fetchone()
+            gone = db.execute('SELECT coalesce(sum(count), 0) FROM gone').fetchone()
+        db.close()
+        check(ever == (len(rows) + gone[0],), f'the outbox made {ever} rows and has {len(rows)}, {gone} were trimmed')
+        others = {clip: state for clip, state in rows.items() if state != DELIVERED}
+        check(not others, f'the outbox has clips that are not delivered: {others}')
+        check(set(rows) == set(self.stored()), 'the outbox and the dataset name other clips')
+        strays = [path for path in glob.glob(self.path('state/clips/*')) if os.path.basename(path)[:32] not in rows
+                  or not path.endswith('.rlc')]
+        check(not strays, f'files that no row knows: {strays}')
+
+    def check_broker(self, expected):
+        """What the topics say of these clips: a receipt `complete` and an announcement for each, for no other, and no
+        dead letter."""
+        done = {m.value[16:32].hex() for m in self.broker.messages('receipt') if m.kind == RECEIPT and m.value[68] == COMPLETE}
+        check(done == set(expected), f'receipts: {len(done)} clips, {len(expected)} expected')
+        told = {json.loads(m.value)['clip'] for m in self.broker.messages('dataset')}
+        check(told == set(expected), f'dataset.v1: {len(told)} clips, {len(expected)} expected')
+        dead = self.broker.messages('dlq')
+        check(not dead, f'{len(dead)} dead letters, the first: {dead[:1] and dead[0].headers}')
 
     def close(self):
         for process in self.children + [self.sink_process]:
