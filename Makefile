@@ -500,7 +500,8 @@ $(TIDY_SRC:%=tidy-%): tidy-%: % $(GEN_HDR)
 	@out=$$(clang-tidy-14 --quiet --warnings-as-errors='*' --checks='-*,$(TIDY)' $< -- $(CFLAGS_COMMON:-W%=) 2>&1) \
 		|| { echo "$$out"; exit 1; }
 
-step_e2e = $(foreach t,$(1),'e2e-$(basename $(t))=B=$(2) $(if $(filter %.py,$(t)),python3 tests/e2e/$(t),tests/e2e/$(t).sh)')
+# Those in Python mostly wait for brokers and for time to pass: tests/run takes several at once.
+step_e2e = $(foreach t,$(1),'$(if $(filter %.py,$(t)),+)e2e-$(basename $(t))=B=$(2) $(if $(filter %.py,$(t)),python3 tests/e2e/$(t),tests/e2e/$(t).sh)')
 step_oracle = $(foreach t,$(ORACLES),'oracle-$(basename $(t))=$(if $(filter %.mjs,$(t)),NODE_PATH=build/node/node_modules node,build/venv/bin/python) tests/oracle/$(t)')
 
 step_vm = 'vm-can=B=build/release python3 tests/vm/can.py'
@@ -601,3 +602,4 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 -include $(BENCH_SRC:%.c=$(B)/%.d) $(RULES_SRC:%.c=$(B)/%.d) $(LIB_SRC:%.c=$(B)/%.d) $(TESTS:%=$(B)/tests/%.d) $(B)/tools/roadloop.d $(B)/daemon/main.d
+-include $(ORACLE_TOOLS:%=$(B)/tests/%.d) $(FUZZ:%=$(B)/tests/fuzz/%.d)
