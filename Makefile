@@ -115,6 +115,7 @@ STORAGE_SRC = \
 	storage/recorder.c \
 	storage/recorder_clip.c \
 	storage/recorder_ring.c \
+	storage/recorder_segment.c \
 	storage/seeds.c \
 	storage/statelog.c
 
@@ -136,6 +137,7 @@ DAEMON_SRC = \
 	daemon/playback.c \
 	daemon/pipeline.c \
 	daemon/pipeline_clip.c \
+	daemon/pipeline_command.c \
 	daemon/pipeline_event.c \
 	daemon/session.c \
 	daemon/app.c \

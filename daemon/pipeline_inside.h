@@ -155,6 +155,18 @@ void clips_limit(struct pipeline *pipeline);
 void clips_finish(struct pipeline *pipeline);
 void clips_free(struct pipeline *pipeline);
 int64_t clips_next_due(const struct pipeline *pipeline);
+
+/* pipeline_command.c */
+/* OPEN: false when the recorder cannot be told. */
+bool clip_put_open(struct pipeline *pipeline, const struct pipeline_clip *clip);
+/* EXTEND to the window that the clip has now; start_moved: with the states at its new start. */
+void clip_put_extend(struct pipeline *pipeline, const struct pipeline_clip *clip,
+                     bool start_moved);
+/* SEAL or CLOSE, with the manifest. */
+void clip_put_close(struct pipeline *pipeline, const struct pipeline_clip *clip,
+                    enum recorder_kind kind, int64_t end_ns, enum clip_end end);
+/* Keeps the window of a clip for those that follow; to be called whenever it moves. */
+void clip_remember(struct pipeline *pipeline, const struct pipeline_clip *clip);
 /* Saves into pipeline->state; 0 when there is none or it is too large. */
 size_t state_save(struct pipeline *pipeline, int64_t at_ns);
 /* The same on the heap, or NULL. */

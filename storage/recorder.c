@@ -186,7 +186,7 @@ static void close_group(struct recorder *recorder)
         ring_push(recorder, block);
         for (unsigned i = 0; i < CLIPS_OPEN_MAX; i++)
             if (recorder->slots[i].used)
-                clip_offer(recorder, &recorder->slots[i], block);
+                segment_offer(recorder, &recorder->slots[i], block);
         block_drop(block);
     }
     rowbuf_clear(recorder->rows);

@@ -113,12 +113,26 @@ void clip_open(struct recorder *recorder, uint8_t slot, struct recorder_open *op
 void clip_extend(struct recorder *recorder, uint8_t slot, struct recorder_command *command);
 void clip_seal(struct recorder *recorder, uint8_t slot, struct recorder_close *close);
 void clip_close(struct recorder *recorder, uint8_t slot, struct recorder_close *close);
-/* A group closed and stands in the ring. */
-void clip_offer(struct recorder *recorder, struct clip_slot *slot, struct recorder_block *block);
 /* Rows were lost to the clip. */
 void clip_truncate(struct clip_slot *slot, const char *by);
+void clip_fail(struct clip_slot *slot, enum recorder_fail why); /* the first reason stands */
 void clip_free(struct clip_slot *slot);
 bool piece_put(struct recorder *recorder, const struct recorder_piece *piece);
 void pieces_forget(struct recorder *recorder, const uint8_t clip_id[CLIP_ID_BYTES]);
+
+/* recorder_segment.c: what fails there is noted in the slot. */
+void segment_begin(struct recorder *recorder, struct clip_slot *slot); /* header and seed */
+void segment_end(struct recorder *recorder, struct clip_slot *slot, struct clip_manifest *manifest);
+/* A group closed and stands in the ring. */
+void segment_offer(struct recorder *recorder, struct clip_slot *slot, struct recorder_block *block);
+/* The front of the held groups is considered once nothing in it lies beyond the end, or when the
+ * end is final. */
+void segment_take_held(struct recorder *recorder, struct clip_slot *slot, bool final);
+/* All rows up to now: the window is final, or the segment is. */
+void segment_rest(struct recorder *recorder, struct clip_slot *slot);
+/* The rows of a cut, from a group of the ring or from the open one. */
+void segment_cut_block(struct recorder *recorder, struct clip_slot *slot,
+                       struct recorder_block *block, const struct cut *cut);
+void segment_cut_open(struct recorder *recorder, struct clip_slot *slot, const struct cut *cut);
 
 #endif
