@@ -284,6 +284,7 @@ ORACLE_TOOLS = \
 
 # Checks against independent programs: tests/oracle/<name>, run by build/venv/bin/python or node.
 ORACLES = \
+	kafka_contract.py \
 	rlc_reader.py \
 	dbc_cantools.py \
 	dbc_j1939.py \
@@ -478,6 +479,7 @@ fuzz-targets: $(FUZZ:%=$(B)/tests/fuzz/%)
 .PHONY: check-layers
 check-layers: ## includes follow the data, third-party headers in one file each, no banned calls
 	@tests/lint/layers.sh && echo "layers hold"
+	@tests/lint/contract.sh
 
 HEADERS = $(sort $(wildcard proto/*.h proto/formats/*.h triggers/*.h storage/*.h uploader/*.h daemon/*.h \
 	tools/*.h tools/sim/*.h tools/sink/*.h))

@@ -1,6 +1,9 @@
 /* Topic names, message headers, the partitioner and the JSON of dataset.v1. */
 #include "proto/wire.h"
 
+#include "proto/bytes.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -125,6 +128,17 @@ struct naming {
     char seq[48];
 };
 
+/* Of what is said more than once with other words: two events must not have one ce_id. */
+static uint64_t hash_of(const struct wire_value *value)
+{
+    uint8_t bytes[WIRE_RECEIPT_MAX];
+
+    static_assert(WIRE_STATUS_MAX <= WIRE_RECEIPT_MAX, "either fits");
+    if (wire_encode(value, bytes, sizeof bytes, NULL) < 0)
+        return 0; /* it is not sent then */
+    return load_le64(bytes + 8);
+}
+
 static struct naming naming_of(const struct wire_value *value)
 {
     struct naming n = { NULL, CLIP_ID_BYTES, "" };
@@ -153,7 +167,8 @@ static struct naming naming_of(const struct wire_value *value)
         break;
     case WIRE_RECEIPT:
         n.id = value->receipt.clip_id;
-        (void)snprintf(n.seq, sizeof n.seq, "receipt.%" PRIu32, value->receipt.ask);
+        (void)snprintf(n.seq, sizeof n.seq, "receipt.%" PRIu32 ".%016" PRIx64, value->receipt.ask,
+                       hash_of(value));
         break;
     case WIRE_ARTIFACT:
         n.id = value->artifact.sha256;
@@ -162,7 +177,7 @@ static struct naming naming_of(const struct wire_value *value)
         break;
     default:
         n.id = value->status.session_id;
-        (void)snprintf(n.seq, sizeof n.seq, "status");
+        (void)snprintf(n.seq, sizeof n.seq, "status.%016" PRIx64, hash_of(value));
         break;
     }
     return n;
@@ -189,14 +204,17 @@ void wire_headers_of(const struct wire_value *value, const char *source,
         add_about(ret_headers, &value->question.final.about);
 }
 
+static const char *const dataset_statuses[] = { "complete", "partial", "raw_only" };
+
 void wire_headers_of_dataset(const struct wire_dataset *dataset, const char *source,
                              struct wire_headers *ret_headers)
 {
-    char subject[CLIP_ID_HEX];
+    char subject[CLIP_ID_HEX], seq[32];
 
     ret_headers->count = 0;
     hex_from(dataset->about.clip_id, CLIP_ID_BYTES, subject);
-    add_cloudevents(ret_headers, "dataset", "application/json", source, subject, "dataset");
+    (void)snprintf(seq, sizeof seq, "dataset.%s", dataset_statuses[dataset->status]);
+    add_cloudevents(ret_headers, "dataset", "application/json", source, subject, seq);
     add_about(ret_headers, &dataset->about);
 }
 
@@ -215,7 +233,6 @@ static void json_escape(const char *text, char *to, size_t size)
 
 int wire_dataset_encode(const struct wire_dataset *dataset, char *json, size_t size)
 {
-    static const char *const statuses[] = { "complete", "partial", "raw_only" };
     char clip[CLIP_ID_HEX], session[33], sha[SHA256_HEX], utc[48] = "";
     char rule[2 * RULE_NAME_MAX], path[2 * WIRE_DATASET_PATH_MAX];
 
@@ -231,7 +248,7 @@ int wire_dataset_encode(const struct wire_dataset *dataset, char *json, size_t s
                      "\"ordinal\":%" PRIu64 ",\"rule\":\"%s\",\"priority\":%u,"
                      "\"start_ns\":%" PRId64 ",\"end_ns\":%" PRId64 ",\"utc\":%s%s%s,"
                      "\"path\":\"%s\",\"bytes\":%" PRIu64 ",\"sha256\":\"%s\"}",
-                     clip, statuses[dataset->status], dataset->about.pseudonym, session,
+                     clip, dataset_statuses[dataset->status], dataset->about.pseudonym, session,
                      dataset->about.ordinal, rule, dataset->about.priority,
                      dataset->about.start_ns, dataset->about.end_ns, utc[0] ? "\"" : "",
                      utc[0] ? utc : "null", utc[0] ? "\"" : "", path, dataset->bytes, sha);

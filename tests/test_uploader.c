@@ -439,7 +439,7 @@ static void answer_drop(const char *dir, const struct made *m)
     (void)close(fd);
 }
 
-/* K60..K65: whole files under their names, and the receipt that lets the car delete. */
+/* K60, K62: whole files under their names, and the receipt that lets the car delete. */
 static void test_drop_folder(void **state)
 {
     struct car *car = *state;
@@ -472,6 +472,110 @@ static void test_drop_folder(void **state)
     }
     run_until_delivered(car, 2, 5, 0);
     expect_no_files(car);
+}
+
+static int put_drop(struct transport *transport, const struct wire_value *value)
+{
+    static uint8_t bytes[WIRE_ARTIFACT_VALUE_MAX];
+    struct transport_report report;
+    int size = wire_encode(value, bytes, sizeof bytes, NULL);
+
+    assert_true(size > 0);
+    int rc = transport->ops->send(transport->context, &(struct transport_message){
+        .value = bytes, .size = (size_t)size, .decoded = value, .opaque = 1 });
+    if (rc == 0)
+        assert_int_equal(transport->ops->poll_report(transport->context, 0, &report), 1);
+    return rc;
+}
+
+/* The file holds the encoded value and nothing else; without a value it is not there. */
+static void expect_drop(const char *dir, const char *name, const struct wire_value *value)
+{
+    static uint8_t want[WIRE_ARTIFACT_VALUE_MAX], found[WIRE_ARTIFACT_VALUE_MAX];
+    char path[240];
+
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    int fd = open(path, O_RDONLY);
+    if (!value) {
+        assert_int_equal(fd, -1);
+        return;
+    }
+    assert_true(fd >= 0);
+    int size = wire_encode(value, want, sizeof want, NULL);
+    assert_int_equal(read(fd, found, sizeof found), size);
+    assert_memory_equal(found, want, (size_t)size);
+    (void)close(fd);
+}
+
+static unsigned count_names(const char *dir)
+{
+    struct io_names names;
+    const struct io io = io_system();
+
+    assert_int_equal(io.ops->list(io.context, dir, &names), 0);
+    unsigned count = (unsigned)names.count;
+    io_names_deinit(&names);
+    return count;
+}
+
+/* K61, K63, K64, K65: what gets a name, when, and what never does. */
+static void test_drop_folder_names_only_what_is_whole(void **state)
+{
+    struct car *car = *state;
+    struct transport transport;
+    struct transport_receipt receipt;
+    struct transport_stats stats;
+    struct err err = { 0 };
+    char drop[80], hex[SHA256_HEX], name[160];
+    uint8_t bytes[5000] = { 1, 2, 3 };
+    struct wire_value final = { .kind = WIRE_FINAL }, ask = { .kind = WIRE_QUESTION };
+
+    final.final.about = (struct wire_about){ .clip_id = { 0xab }, .segments = 1, .pseudonym = "car-1" };
+    final.final.segments[0] = (struct wire_segment){ .bytes = 4096, .chunk_bytes = 4096 };
+    (void)snprintf(drop, sizeof drop, "%s/drop", car->dir);
+    assert_int_equal(mkdir(drop, 0755), 0);
+    assert_int_equal(filedrop_open(drop, &err, &transport), 0);
+    struct wire_value chunk = { .kind = WIRE_CHUNK, .chunk = { .clip_id = { 0xab }, .count = 1,
+        .chunk_bytes = 4096, .segment_bytes = 4096, .size = 4096, .payload = bytes } };
+    assert_int_equal(put_drop(&transport, &chunk), 0);
+    assert_int_equal(put_drop(&transport, &final), -EIO); /* K65: not the SHA-256 of the segment */
+    hex_from(final.final.about.clip_id, CLIP_ID_BYTES, hex);
+    (void)snprintf(name, sizeof name, "%s.manifest", hex);
+    expect_drop(drop, name, NULL);
+    (void)snprintf(name, sizeof name, "%s.rlc", hex);
+    expect_drop(drop, name, NULL);
+    sha256_of(bytes, 4096, final.final.segments[0].sha256);
+    assert_int_equal(put_drop(&transport, &final), 0);
+    (void)snprintf(name, sizeof name, "%s.manifest", hex);
+    expect_drop(drop, name, &final);
+    assert_int_equal(count_names(drop), 2); /* K64: .rlc, .manifest; no .new, no .part */
+    ask.question = (struct wire_question){ .ask = 4, .final = final.final };
+    assert_int_equal(put_drop(&transport, &ask), 0); /* K61: the latest question in its place */
+    (void)wire_encode(&final, bytes, sizeof bytes, NULL);
+    expect_drop(drop, name, &ask);
+    struct wire_value gone = { .kind = WIRE_GONE, .gone = { .clip_id = { 0xab }, .ask = 4,
+                               .reason = WIRE_GONE_EVICTED, .pseudonym = "car-1" } };
+    assert_int_equal(put_drop(&transport, &gone), 0); /* K63 */
+    (void)snprintf(name, sizeof name, "%s.gone", hex);
+    expect_drop(drop, name, &gone);
+    struct wire_value artifact = { .kind = WIRE_ARTIFACT, .artifact = { .kind = WIRE_ARTIFACT_DBC,
+                                   .name = "a.dbc", .raw_bytes = 4 } };
+    sha256_of("abcd", 4, artifact.artifact.sha256);
+    int size = wire_artifact_deflate("abcd", 4, bytes, sizeof bytes);
+    artifact.artifact.size = (uint32_t)size;
+    artifact.artifact.payload = bytes;
+    assert_int_equal(put_drop(&transport, &artifact), 0);
+    hex_from(artifact.artifact.sha256, SHA256_BYTES, hex);
+    (void)snprintf(name, sizeof name, "%s.artifact", hex);
+    expect_drop(drop, name, &artifact);
+    assert_int_equal(count_names(drop), 4);
+    (void)snprintf(name, sizeof name, "%s/%032d.receipt.new", drop, 7); /* K64 */
+    int fd = open(name, O_WRONLY | O_CREAT, 0644);
+    (void)close(fd);
+    assert_int_equal(transport.ops->poll_receipt(transport.context, &receipt), 0);
+    transport.ops->stats(transport.context, &stats);
+    assert_int_equal(stats.receipts + stats.receipts_bad, 0);
+    transport.ops->close(transport.context, 0);
 }
 
 /* ---- Kafka ---- */
@@ -566,6 +670,97 @@ static void test_through_kafka(void **state)
     rd_kafka_destroy(rk);
 }
 
+static int offset_given(void *argument, int32_t partition, int64_t *ret_offset)
+{
+    (void)partition;
+    *ret_offset = *(int64_t *)argument;
+    return 1;
+}
+
+static void fill_receipts(const struct kafka_config *kafka, int32_t partition, unsigned count)
+{
+    struct wire_value value = { .kind = WIRE_RECEIPT };
+    struct kafka_producer *producer;
+    struct kafka_report report;
+    struct err err;
+    uint8_t bytes[WIRE_RECEIPT_MAX];
+    unsigned reports = 0;
+
+    value.receipt.result = WIRE_COMPLETE;
+    (void)snprintf(value.receipt.pseudonym, PSEUDONYM_MAX, "car-1");
+    assert_int_equal(kafka_producer_open(kafka, &err, &producer), 0);
+    for (unsigned i = 0; i < count;) {
+        value.receipt.ask = i;
+        int size = wire_encode(&value, bytes, sizeof bytes, NULL);
+        const struct kafka_message message = { .topic = RECEIPT_TOPIC, .partition = partition,
+            .key = "car-1", .key_size = 5, .value = bytes, .value_size = (size_t)size, .opaque = 1 };
+        i += kafka_produce(producer, &message) == 0;
+        reports += kafka_poll_report(producer, 0, &report) == 1;
+    }
+    while (reports < count)
+        reports += kafka_poll_report(producer, 100, &report) == 1;
+    kafka_producer_close(producer, 0);
+}
+
+/* Waits for as many as are wanted, then a little for more; returns how many came. */
+static unsigned read_receipts(const struct transport_kafka_config *config, int64_t offset,
+                              unsigned want, uint32_t *ret_first_ask, uint64_t *ret_skipped)
+{
+    struct transport transport;
+    struct transport_receipt receipt;
+    struct transport_stats stats;
+    struct err err;
+    unsigned count = 0;
+
+    assert_int_equal(transport_kafka_open(config, &err, &transport), 0);
+    int rc = -1;
+    for (int i = 0; i < 100 && rc; i++)
+        rc = transport.ops->listen(transport.context, "car-1", offset_given, &offset);
+    assert_int_equal(rc, 0);
+    for (int turn = 0, more = 0; turn < 800 && more < 20; turn++, more += count >= want) {
+        while (transport.ops->poll_receipt(transport.context, &receipt) == 1)
+            if (!count++)
+                *ret_first_ask = receipt.receipt.ask;
+        (void)usleep(25000);
+    }
+    transport.ops->stats(transport.context, &stats);
+    *ret_skipped = stats.receipts_skipped;
+    transport.ops->close(transport.context, 0);
+    return count;
+}
+
+/* K51: from the stored offset; more than 10,000 behind, or at a place that the log does not have, the
+ * car goes to the end, counts what it passes over, and asks. */
+static void test_receipts_are_read_from_the_stored_offset(void **state)
+{
+    struct kafka_setting quick[] = { { "linger.ms", "5" } };
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    int32_t own = wire_partition("car-1", 5, 4);
+    uint32_t ask = 0;
+    uint64_t skipped;
+
+    (void)state;
+    (void)rd_kafka_conf_set(conf, "log_level", "0", NULL, 0);
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, NULL, 0);
+    rd_kafka_mock_cluster_t *cluster = rd_kafka_mock_cluster_new(rk, 1);
+    (void)rd_kafka_mock_topic_create(cluster, RECEIPT_TOPIC, 4, 1);
+    const struct transport_kafka_config config = {
+        .kafka = { rd_kafka_mock_cluster_bootstraps(cluster), "car-1", quick, 1 },
+        .env = ENV, .receipts = true
+    };
+    fill_receipts(&config.kafka, (own + 1) % 4, 5); /* another car's partition is never read */
+    fill_receipts(&config.kafka, own, TRANSPORT_KAFKA_BEHIND_MAX + 1);
+    assert_int_equal(read_receipts(&config, TRANSPORT_KAFKA_BEHIND_MAX - 2, 3, &ask,
+                                   &skipped), 3);
+    assert_int_equal(ask, TRANSPORT_KAFKA_BEHIND_MAX - 2);
+    assert_int_equal(skipped, 0);
+    assert_int_equal(read_receipts(&config, 0, 0, &ask, &skipped), 0);
+    assert_int_equal(skipped, TRANSPORT_KAFKA_BEHIND_MAX + 1);
+    assert_int_equal(read_receipts(&config, 99999, 0, &ask, &skipped), 0);
+    rd_kafka_mock_cluster_destroy(cluster);
+    rd_kafka_destroy(rk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -583,6 +778,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_artifacts_travel_first, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restart_while_waiting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drop_folder, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_drop_folder_names_only_what_is_whole, setup,
+                                        teardown),
+        cmocka_unit_test(test_receipts_are_read_from_the_stored_offset),
         cmocka_unit_test_setup_teardown(test_through_kafka, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

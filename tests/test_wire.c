@@ -372,6 +372,20 @@ static void test_headers(void **state)
     wire_headers_of(&value, "/vehicle/car-0001", &headers);
     assert_string_equal(header(&headers, "ce_time"), "2018-08-29T19:13:20.000000001Z");
     assert_string_equal(header(&headers, "ce_partitionkey"), "car-0001");
+    /* Two states of a session, two answers about a clip are two events: a deduplicator keeps both. */
+    for (int kind = WIRE_RECEIPT; kind <= WIRE_STATUS; kind += WIRE_STATUS - WIRE_RECEIPT) {
+        struct wire_headers again;
+        value = sample_value((enum wire_kind)kind);
+        wire_headers_of(&value, "/x", &headers);
+        wire_headers_of(&value, "/x", &again);
+        assert_string_equal(header(&headers, "ce_id"), header(&again, "ce_id"));
+        if (kind == WIRE_STATUS)
+            value.status.disk_bytes++;
+        else
+            value.receipt.ranges[0].first++;
+        wire_headers_of(&value, "/x", &again);
+        assert_string_not_equal(header(&headers, "ce_id"), header(&again, "ce_id"));
+    }
     for (int kind = WIRE_OPEN; kind < WIRE_KIND_END; kind++) {
         value = sample_value((enum wire_kind)kind);
         wire_headers_of(&value, "/x", &headers);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What an operator gets wrong, on Kafka itself over TLS and SASL_SSL: each fault is its own kind with its own remedy, in
 the daemon's log and the sink's (once) and in doctor; no clip is lost; and when it is mended everything arrives without a
-restart. No password stands in a log or an answer."""
+restart. No password stands in a log or an answer. K27, K31, K32."""
 import concurrent.futures
 import json
 import os

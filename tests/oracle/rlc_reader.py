@@ -307,4 +307,5 @@ def main():
     print(f"rlc_reader: {len(logs)} logs with each codec, {rows} rows, none differs")
 
 
-main()
+if __name__ == "__main__":
+    main()
