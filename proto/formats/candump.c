@@ -16,12 +16,6 @@
 #define FD_ESI 2u
 #define FD_FDF 4u /* newer can-utils set it on every FD frame; it says nothing more */
 
-struct candump {
-    struct recording_input *input;
-    struct recording_state *state;
-    struct lines lines;
-};
-
 /* The line in hand, and why it is not a frame. */
 struct parse {
     const char *text;
@@ -206,7 +200,7 @@ static int parse_line(struct parse *p, struct frame *frame, uint32_t *ret_tick_n
 }
 
 /* 1 with a frame, 0 when the line was skipped, or -EBADMSG when strict. */
-static int take_line(struct candump *c, const char *text, size_t length,
+static int take_line(struct lines_reader *c, const char *text, size_t length,
                      struct recording_item *item, struct err *err)
 {
     struct parse p = { text, length, 0, RECORDING_SKIP_FOREIGN, "" };
@@ -230,49 +224,7 @@ static int take_line(struct candump *c, const char *text, size_t length,
 
 static int candump_next(void *context, struct recording_item *ret_item, struct err *err)
 {
-    struct candump *c = context;
-    const char *text;
-    size_t length;
-    int rc = 0;
-
-    while (rc == 0) {
-        int got = lines_next(&c->lines, &text, &length);
-        if (got == LINES_END)
-            return 0;
-        if (got < 0)
-            return err_at(err, got, c->input->name, (uint32_t)c->lines.number, 0, "read failed");
-        if (got == LINES_TORN)
-            rc = recording_skip_line(c->input, c->state, RECORDING_SKIP_TORN, c->lines.number,
-                                     (uint32_t)length + 1, err,
-                                     "the line does not end, or is longer than %d bytes",
-                                     RECORDING_LINE_MAX);
-        else
-            rc = take_line(c, text, length, ret_item, err);
-    }
-    return rc;
-}
-
-static int candump_open(struct recording_input *input, struct recording_state *state,
-                        void **ret_context, struct err *err)
-{
-    struct candump *c = calloc(1, sizeof *c);
-
-    if (!c)
-        return err_plain(err, -ENOMEM, "no memory for a reader");
-    c->input = input;
-    c->state = state;
-    lines_init(&c->lines, input->file);
-    *ret_context = c;
-    return 0;
-}
-
-static int candump_rewind(void *context, struct err *err)
-{
-    struct candump *c = context;
-
-    if (lines_rewind(&c->lines) < 0)
-        return err_at(err, -EIO, c->input->name, 0, 0, "cannot be read a second time");
-    return 0;
+    return lines_reader_next(context, take_line, false, ret_item, err);
 }
 
 static int candump_sniff(const uint8_t *bytes, size_t size)
@@ -285,24 +237,6 @@ static int candump_sniff(const uint8_t *bytes, size_t size)
 }
 
 /* --- writing --- */
-
-struct candump_writer {
-    FILE *file;
-    const struct source_table *sources;
-};
-
-static int candump_write_open(FILE *file, const struct recording_writer_config *config,
-                              void **ret_context, struct err *err)
-{
-    struct candump_writer *w = calloc(1, sizeof *w);
-
-    if (!w)
-        return err_plain(err, -ENOMEM, "no memory for a writer");
-    w->file = file;
-    w->sources = config->sources;
-    *ret_context = w;
-    return 0;
-}
 
 static size_t put_id(const struct frame *frame, char *text)
 {
@@ -349,7 +283,7 @@ static size_t put_content(const struct frame *frame, char *text)
 
 static int candump_put(void *context, const struct recording_item *item, struct err *err)
 {
-    struct candump_writer *w = context;
+    struct lines_writer *w = context;
     const struct frame *frame = &item->row.frame;
     char line[LINES_SECONDS_MAX + SOURCE_NAME_MAX + 2 * FRAME_DATA_MAX + 32];
     size_t n = 0;
@@ -379,16 +313,9 @@ static int candump_put(void *context, const struct recording_item *item, struct 
     return 0;
 }
 
-static int candump_finish(void *context, struct err *err)
-{
-    (void)context;
-    (void)err;
-    return 0;
-}
-
 const struct recording_format recording_candump = {
     .name = "candump", .extensions = ".log .candump", .sniff = candump_sniff,
-    .open = candump_open, .next = candump_next, .rewind = candump_rewind, .close = free,
-    .write_open = candump_write_open, .write_put = candump_put, .write_finish = candump_finish,
+    .open = lines_reader_open, .next = candump_next, .rewind = lines_reader_rewind, .close = free,
+    .write_open = lines_writer_open, .write_put = candump_put, .write_finish = lines_writer_finish,
     .write_close = free,
 };

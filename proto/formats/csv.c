@@ -10,12 +10,6 @@
 #define COLUMNS 6
 static const char head_line[] = "t,bus,id,flags,dlc,data";
 
-struct csv {
-    struct recording_input *input;
-    struct recording_state *state;
-    struct lines lines;
-};
-
 struct field {
     const char *text;
     size_t length;
@@ -117,7 +111,7 @@ static const char *parse(const char *text, size_t length, struct lines_frame *f,
     return NULL;
 }
 
-static int take_line(struct csv *c, const char *text, size_t length,
+static int take_line(struct lines_reader *c, const char *text, size_t length,
                      struct recording_item *ret_item, struct err *err)
 {
     struct lines_frame frame = { 0 };
@@ -134,49 +128,7 @@ static int take_line(struct csv *c, const char *text, size_t length,
 
 static int csv_next(void *context, struct recording_item *ret_item, struct err *err)
 {
-    struct csv *c = context;
-    const char *text;
-    size_t length;
-    int rc = 0;
-
-    while (rc == 0) {
-        int got = lines_next(&c->lines, &text, &length);
-        if (got == LINES_END)
-            return 0;
-        if (got < 0)
-            return err_at(err, got, c->input->name, (uint32_t)c->lines.number, 0, "read failed");
-        if (got == LINES_TORN)
-            rc = recording_skip_line(c->input, c->state, RECORDING_SKIP_TORN, c->lines.number,
-                                     (uint32_t)length + 1, err,
-                                     "the line does not end, or is longer than %d bytes",
-                                     RECORDING_LINE_MAX);
-        else
-            rc = take_line(c, text, length, ret_item, err);
-    }
-    return rc;
-}
-
-static int csv_open(struct recording_input *input, struct recording_state *state,
-                    void **ret_context, struct err *err)
-{
-    struct csv *c = calloc(1, sizeof *c);
-
-    if (!c)
-        return err_plain(err, -ENOMEM, "no memory for a reader");
-    c->input = input;
-    c->state = state;
-    lines_init(&c->lines, input->file);
-    *ret_context = c;
-    return 0;
-}
-
-static int csv_rewind(void *context, struct err *err)
-{
-    struct csv *c = context;
-
-    if (lines_rewind(&c->lines) < 0)
-        return err_at(err, -EIO, c->input->name, 0, 0, "cannot be read a second time");
-    return 0;
+    return lines_reader_next(context, take_line, false, ret_item, err);
 }
 
 static int csv_sniff(const uint8_t *bytes, size_t size)
@@ -186,29 +138,19 @@ static int csv_sniff(const uint8_t *bytes, size_t size)
 
 /* --- writing --- */
 
-struct csv_writer {
-    FILE *file;
-    const struct source_table *sources;
-};
-
 static int csv_write_open(FILE *file, const struct recording_writer_config *config,
                           void **ret_context, struct err *err)
 {
-    struct csv_writer *w = calloc(1, sizeof *w);
+    int rc = lines_writer_open(file, config, ret_context, err);
 
-    if (!w)
-        return err_plain(err, -ENOMEM, "no memory for a writer");
-    w->file = file;
-    w->sources = config->sources;
-    *ret_context = w;
-    if (fprintf(file, "%s\n", head_line) < 0)
-        return err_plain(err, -EIO, "write failed: %s", strerror(errno));
-    return 0;
+    if (!rc && fprintf(file, "%s\n", head_line) < 0)
+        rc = err_plain(err, -EIO, "write failed: %s", strerror(errno));
+    return rc;
 }
 
 static int csv_put(void *context, const struct recording_item *item, struct err *err)
 {
-    struct csv_writer *w = context;
+    struct lines_writer *w = context;
     const struct frame *frame = &item->row.frame;
     char seconds[LINES_SECONDS_MAX], data[2 * FRAME_DATA_MAX];
     const char *joint = "";
@@ -228,15 +170,8 @@ static int csv_put(void *context, const struct recording_item *item, struct err 
     return 0;
 }
 
-static int csv_finish(void *context, struct err *err)
-{
-    (void)context;
-    (void)err;
-    return 0;
-}
-
 const struct recording_format recording_csv = {
-    .name = "csv", .extensions = ".csv", .sniff = csv_sniff, .open = csv_open, .next = csv_next,
-    .rewind = csv_rewind, .close = free, .write_open = csv_write_open, .write_put = csv_put,
-    .write_finish = csv_finish, .write_close = free,
+    .name = "csv", .extensions = ".csv", .sniff = csv_sniff, .open = lines_reader_open,
+    .next = csv_next, .rewind = lines_reader_rewind, .close = free, .write_open = csv_write_open,
+    .write_put = csv_put, .write_finish = lines_writer_finish, .write_close = free,
 };

@@ -13,12 +13,6 @@
 
 /* --- reading --- */
 
-struct jsonl {
-    struct recording_input *input;
-    struct recording_state *state;
-    struct lines lines;
-};
-
 struct scan {
     const char *at, *end;
 };
@@ -192,7 +186,7 @@ static const char *parse(struct scan *s, struct lines_frame *f, enum recording_s
     return s->at == s->end ? NULL : "something stands after the object";
 }
 
-static int take_line(struct jsonl *j, const char *text, size_t length,
+static int take_line(struct lines_reader *j, const char *text, size_t length,
                      struct recording_item *ret_item, struct err *err)
 {
     struct scan scan = { text, text + length };
@@ -210,43 +204,7 @@ static int take_line(struct jsonl *j, const char *text, size_t length,
 /* A last line without a line end is whole when its object is. */
 static int jsonl_next(void *context, struct recording_item *ret_item, struct err *err)
 {
-    struct jsonl *j = context;
-    const char *text;
-    size_t length;
-    int rc = 0;
-
-    while (rc == 0) {
-        int got = lines_next(&j->lines, &text, &length);
-        if (got == LINES_END)
-            return 0;
-        if (got < 0)
-            return err_at(err, got, j->input->name, (uint32_t)j->lines.number, 0, "read failed");
-        rc = take_line(j, text, length, ret_item, err);
-    }
-    return rc;
-}
-
-static int jsonl_open(struct recording_input *input, struct recording_state *state,
-                      void **ret_context, struct err *err)
-{
-    struct jsonl *j = calloc(1, sizeof *j);
-
-    if (!j)
-        return err_plain(err, -ENOMEM, "no memory for a reader");
-    j->input = input;
-    j->state = state;
-    lines_init(&j->lines, input->file);
-    *ret_context = j;
-    return 0;
-}
-
-static int jsonl_rewind(void *context, struct err *err)
-{
-    struct jsonl *j = context;
-
-    if (lines_rewind(&j->lines) < 0)
-        return err_at(err, -EIO, j->input->name, 0, 0, "cannot be read a second time");
-    return 0;
+    return lines_reader_next(context, take_line, true, ret_item, err);
 }
 
 static int jsonl_sniff(const uint8_t *bytes, size_t size)
@@ -299,15 +257,9 @@ static int jsonl_put(void *context, const struct recording_item *item, struct er
     return 0;
 }
 
-static int jsonl_finish(void *context, struct err *err)
-{
-    (void)context;
-    (void)err;
-    return 0;
-}
-
 const struct recording_format recording_jsonl = {
-    .name = "jsonl", .extensions = ".jsonl .ndjson", .sniff = jsonl_sniff, .open = jsonl_open,
-    .next = jsonl_next, .rewind = jsonl_rewind, .close = free, .write_open = jsonl_write_open,
-    .write_put = jsonl_put, .write_finish = jsonl_finish, .write_close = free,
+    .name = "jsonl", .extensions = ".jsonl .ndjson", .sniff = jsonl_sniff,
+    .open = lines_reader_open, .next = jsonl_next, .rewind = lines_reader_rewind, .close = free,
+    .write_open = jsonl_write_open, .write_put = jsonl_put, .write_finish = lines_writer_finish,
+    .write_close = free,
 };

@@ -1,6 +1,7 @@
 #include "proto/formats/lines.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DECIMALS_MAX 9
@@ -269,4 +270,75 @@ int lines_take_frame(const struct recording_input *input, struct recording_state
         return rc;
     *ret_item = item;
     return 1;
+}
+
+/* --- readers and writers --- */
+
+int lines_reader_open(struct recording_input *input, struct recording_state *state,
+                      void **ret_context, struct err *err)
+{
+    struct lines_reader *reader = calloc(1, sizeof *reader);
+
+    if (!reader)
+        return err_plain(err, -ENOMEM, "no memory for a reader");
+    reader->input = input;
+    reader->state = state;
+    lines_init(&reader->lines, input->file);
+    *ret_context = reader;
+    return 0;
+}
+
+int lines_reader_next(struct lines_reader *reader, lines_take *take, bool torn,
+                      struct recording_item *ret_item, struct err *err)
+{
+    const struct lines *lines = &reader->lines;
+    const char *text;
+    size_t length;
+    int rc = 0;
+
+    while (rc == 0) {
+        int got = lines_next(&reader->lines, &text, &length);
+        if (got == LINES_END)
+            return 0;
+        if (got < 0)
+            return err_at(err, got, reader->input->name, (uint32_t)lines->number, 0,
+                          "read failed");
+        if (got == LINES_TORN && !torn)
+            rc = recording_skip_line(reader->input, reader->state, RECORDING_SKIP_TORN,
+                                     lines->number, (uint32_t)length + 1, err,
+                                     "the line does not end, or is longer than %d bytes",
+                                     RECORDING_LINE_MAX);
+        else
+            rc = take(reader, text, length, ret_item, err);
+    }
+    return rc;
+}
+
+int lines_reader_rewind(void *context, struct err *err)
+{
+    struct lines_reader *reader = context;
+
+    if (lines_rewind(&reader->lines) < 0)
+        return err_at(err, -EIO, reader->input->name, 0, 0, "cannot be read a second time");
+    return 0;
+}
+
+int lines_writer_open(FILE *file, const struct recording_writer_config *config,
+                      void **ret_context, struct err *err)
+{
+    struct lines_writer *writer = calloc(1, sizeof *writer);
+
+    if (!writer)
+        return err_plain(err, -ENOMEM, "no memory for a writer");
+    writer->file = file;
+    writer->sources = config->sources;
+    *ret_context = writer;
+    return 0;
+}
+
+int lines_writer_finish(void *context, struct err *err)
+{
+    (void)context;
+    (void)err;
+    return 0;
 }

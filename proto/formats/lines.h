@@ -50,6 +50,36 @@ size_t lines_put_hex(const uint8_t *bytes, size_t size, char *text);
 /* The tick that a stamp of nine decimals shows: 1000 when it is whole microseconds, else 1. */
 uint32_t lines_tick_of(int64_t ns);
 
+/* --- what the readers and writers of text formats have in common --- */
+
+struct lines_reader {
+    struct recording_input *input;
+    struct recording_state *state;
+    struct lines lines;
+};
+
+/* One line: returns 1 with *ret_item, 0 when it gives none, or negative with *err. */
+typedef int lines_take(struct lines_reader *reader, const char *text, size_t length,
+                       struct recording_item *ret_item, struct err *err);
+
+/* The open of struct recording_format; its close is free. */
+int lines_reader_open(struct recording_input *input, struct recording_state *state,
+                      void **ret_context, struct err *err);
+/* The next item, line by line. Torn lines are counted, or with `torn` taken like others. */
+int lines_reader_next(struct lines_reader *reader, lines_take *take, bool torn,
+                      struct recording_item *ret_item, struct err *err);
+int lines_reader_rewind(void *context, struct err *err);
+
+struct lines_writer {
+    FILE *file;
+    const struct source_table *sources;
+};
+
+/* The write_open and write_finish of a format that needs no more; write_close is free. */
+int lines_writer_open(FILE *file, const struct recording_writer_config *config,
+                      void **ret_context, struct err *err);
+int lines_writer_finish(void *context, struct err *err);
+
 /* --- frames as named fields, shared by .jsonl and .csv --- */
 
 #define LINES_FLAGS 8
