@@ -566,7 +566,8 @@ BENCH_SRC = \
 	tests/bench/bench_codec.c \
 	tests/bench/bench_decode.c \
 	tests/bench/bench_replay.c \
-	tests/bench/bench_ring.c
+	tests/bench/bench_ring.c \
+	tests/bench/bench_rules.c
 
 $(B)/bench: $(BENCH_SRC:%.c=$(B)/%.o) $(LIB)
 	$(CC) $(CFLAGS) $^ $(LDLIBS) -o $@

@@ -54,5 +54,6 @@ int main(int argc, char **argv)
     bench_decode(&log);
     bench_codec(&log);
     bench_replay(&log);
+    bench_rules();
     return 0;
 }

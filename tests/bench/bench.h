@@ -34,5 +34,6 @@ void bench_capture(void);
 void bench_decode(const struct bench_log *log);
 void bench_codec(const struct bench_log *log);
 void bench_replay(const struct bench_log *log);
+void bench_rules(void);
 
 #endif
