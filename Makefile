@@ -23,6 +23,7 @@ PROTO_SRC = \
 	proto/dbc_text.c \
 	proto/dbset.c \
 	proto/decode.c \
+	proto/encode.c \
 	proto/err.c \
 	proto/hash.c \
 	proto/json.c \
@@ -195,6 +196,13 @@ SINK_SRC = \
 	tools/sink/walk.c
 
 TOOLS_SRC = \
+	tools/cmd_test.c \
+	tools/rulestest/expect.c \
+	tools/rulestest/mutate.c \
+	tools/rulestest/outcome.c \
+	tools/rulestest/samples.c \
+	tools/rulestest/stimulus.c \
+	tools/rulestest/testfile.c \
 	tools/sim/cuts.c \
 	tools/sim/fleet.c \
 	tools/sim/uplink.c \
@@ -255,6 +263,7 @@ E2E = \
 	simulate.py \
 	group.py \
 	docs_rules \
+	rules_test \
 	replay \
 	convert \
 	daemon_allocations \
@@ -309,6 +318,7 @@ TESTS = \
 	test_yaml \
 	test_life \
 	test_rules \
+	test_rulestest \
 	test_format \
 	test_err \
 	test_mcap \

@@ -16,6 +16,7 @@ int cmd_fail(const char *command, const struct err *err);
 int cmd_usage(const char *command, const char *usage, const char *why);
 
 int cmd_backtest(int argc, char **argv);
+int cmd_test(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);

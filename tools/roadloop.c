@@ -22,6 +22,7 @@ static const struct command commands[] = {
     { "backtest", cmd_backtest, "what packs would have sent from recorded drives" },
     { "catalogue", cmd_catalogue, "an SQLite index of a dataset" },
     { "check", cmd_check, "compile packs and databases; what each rule costs and promises" },
+    { "test", cmd_test, "run files of tests for rules, and mutants of the rules" },
     { "replay", cmd_replay, "run rules over recordings or clips: events, and clips with --out" },
     { "convert", cmd_convert, "turn a recording into another format, or cut it" },
     { "inspect", cmd_inspect, "show what a clip holds, and check every byte of it" },
