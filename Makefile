@@ -279,6 +279,7 @@ E2E = \
 
 # The longer ones, for .ci/run and test-long.
 E2E_LONG = \
+	group_four.py \
 	kill_broker.py \
 	load.py \
 	sink_kill \
@@ -550,6 +551,7 @@ test-ci: ## what .ci/run adds to make test: TSan, lint, longer fuzzing and longe
 		'rules-planted=$(MAKE) -s -j2 oracle-tools && python3 tests/rules/planted.py' \
 		'rules-random-long=$(MAKE) -s -j2 oracle-tools && $(call step_rules,$(RULES_CASES_LONG))' \
 		$(call step_e2e,$(E2E_LONG),build/release) \
+		'group-kafka=B=build/release BROKER=kafka tests/e2e/group.py && B=build/release BROKER=kafka tests/e2e/group_four.py' \
 		'kill-loop-long=B=build/release KILL_CYCLES=$(or $(KILL_CYCLES),200) tests/e2e/kill_loop.py' \
 		$(if $(FUZZ),'fuzz-longer=make -s -j2 fuzz-build && tests/fuzz.sh $(FUZZ_SECONDS) $(FUZZ)')
 FUZZ_SECONDS ?= 60

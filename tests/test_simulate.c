@@ -261,7 +261,7 @@ static void test_every_vehicle_gets_its_own_answers(void **state)
     assert_int_equal(stats.connected, 2);
     for (uint32_t i = 0; i < VEHICLES; i++) {
         assert_int_equal(fleet_books(fleet, i, &name, &books), 0);
-        assert_true(books.close && books.made == CLIPS && books.receipts == CLIPS);
+        assert_true(books.close && books.made == CLIPS && books.receipts >= CLIPS);
     }
     assert_string_equal(name, "t-00012");
     fleet_close(fleet, 0);

@@ -369,13 +369,14 @@ static void print_line(bool json, const char *name, const struct vehicle_books *
 {
     const char *format =
         json ? "{\"vehicle\": \"%s\", \"made\": %" PRIu64 ", \"stored\": %" PRIu64
-               ", \"refused\": %" PRIu64 ", \"pending\": %" PRIu64 ", \"sent_bytes\": %" PRIu64
+               ", \"refused\": %" PRIu64 ", \"pending\": %" PRIu64
+               ", \"receipts\": %" PRIu64 ", \"sent_bytes\": %" PRIu64
                ", \"chunks_again\": %" PRIu64 ", \"questions\": %" PRIu64 ", \"close\": %s}\n"
-             : "%-24s %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %12" PRIu64 " %9" PRIu64
-               " %9" PRIu64 "  %s\n";
+             : "%-24s %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %12" PRIu64
+               " %9" PRIu64 " %9" PRIu64 "  %s\n";
 
-    (void)printf(format, name, b->made, b->stored, b->refused, b->pending, b->sent_bytes,
-                 b->chunks_again, b->questions,
+    (void)printf(format, name, b->made, b->stored, b->refused, b->pending, b->receipts,
+                 b->sent_bytes, b->chunks_again, b->questions,
                  json ? b->close ? "true" : "false" : b->close ? "closes" : "DOES NOT CLOSE");
 }
 
@@ -386,8 +387,8 @@ static int print_books(const struct simulation *s)
     const char *name;
 
     if (!json)
-        (void)printf("%-24s %9s %9s %9s %9s %12s %9s %9s\n", "vehicle", "made", "stored", "refused",
-                     "pending", "bytes sent", "again", "questions");
+        (void)printf("%-24s %9s %9s %9s %9s %9s %12s %9s %9s\n", "vehicle", "made", "stored",
+                     "refused", "pending", "receipts", "bytes sent", "again", "questions");
     for (uint32_t i = 0; i < (uint32_t)s->options->vehicles; i++) {
         if (fleet_books(s->fleet, i, &name, &b))
             return CMD_NO;
@@ -396,6 +397,7 @@ static int print_books(const struct simulation *s)
         sum.stored += b.stored;
         sum.refused += b.refused;
         sum.pending += b.pending;
+        sum.receipts += b.receipts;
         sum.sent_bytes += b.sent_bytes;
         sum.chunks_again += b.chunks_again;
         sum.questions += b.questions;

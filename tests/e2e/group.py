@@ -11,13 +11,13 @@ from harness import ENV, ROADLOOP, Stack, check, read_metrics, total, until
 SESSION = ['--kafka', 'session.timeout.ms=6000']
 
 
-def member(stack, number):
+def member(stack, number, *more):
     """A group member with a cache and metrics of its own."""
     log = open(stack.path('sink.log'), 'ab')
     name = 'sink.prom' if number == 0 else f'sink{number}.prom'
     process = subprocess.Popen(
         [ROADLOOP, 'sink', 'run', '--bootstrap', stack.broker.bootstrap, '--env', ENV, '--dataset', stack.path('dataset'),
-         '--cache', stack.path(f'sink{number}.cache'), '--group', 'roadloop-sink', '--metrics', stack.path(name), *SESSION],
+         '--cache', stack.path(f'sink{number}.cache'), '--group', 'roadloop-sink', '--metrics', stack.path(name), *SESSION, *more],
         stdout=log, stderr=log)
     stack.children.append(process)
     return process

@@ -25,7 +25,7 @@ struct vehicle_books {
     uint64_t stored;   /* receipts came: the sink has them */
     uint64_t refused;  /* by the store (quota, disk), parked, evicted */
     uint64_t pending;
-    uint64_t receipts; /* that ended a clip, counted as they came */
+    uint64_t receipts; /* `complete`, counted as they came: a question may bring a second one */
     uint64_t sent_bytes, chunks_again, questions;
     bool close;
 };
