@@ -62,7 +62,8 @@ struct options {
 struct simulation {
     const struct options *options;
     char dir[IO_PATH_MAX]; /* outboxes, and clips that were cut */
-    char *paths[FILES_MAX];
+    const char *paths[FILES_MAX]; /* into names */
+    char (*names)[2 * IO_PATH_MAX]; /* FILES_MAX */
     uint32_t path_count;
     struct cuts *cuts;
     struct fleet *fleet;
@@ -201,10 +202,13 @@ static int load_config(struct options *o, struct diags *diags, struct err *err)
 
 static int add_path(struct simulation *s, const char *path, struct err *err)
 {
-    if (s->path_count == FILES_MAX)
-        return err_plain(err, -ERANGE, "more than %d segments", FILES_MAX);
-    s->paths[s->path_count] = strdup(path);
-    return s->paths[s->path_count++] ? 0 : err_plain(err, -ENOMEM, "no memory for names");
+    if (s->path_count == FILES_MAX || strlen(path) >= sizeof s->names[0])
+        return err_plain(err, -ERANGE, "more than %d segments, or a path of more than %zu bytes",
+                         FILES_MAX, sizeof s->names[0]);
+    char *name = s->names[s->path_count];
+    (void)snprintf(name, sizeof s->names[0], "%s", path);
+    s->paths[s->path_count++] = name;
+    return 0;
 }
 
 /* By name: the segments of a clip stand together, in order. */
@@ -255,12 +259,15 @@ static int load_clips(struct simulation *s, struct diags *diags, struct err *err
 {
     int rc = 0;
 
+    s->names = calloc(FILES_MAX, sizeof s->names[0]);
+    if (!s->names)
+        return err_plain(err, -ENOMEM, "no memory for names");
     for (uint32_t i = 0; !rc && i < s->options->input_count; i++) {
         const char *input = s->options->inputs[i];
         rc = is_clip(input) ? add_path(s, input, err) : cut_drive(s, input, i, diags, err);
     }
     if (!rc)
-        rc = cuts_load((const char *const *)s->paths, s->path_count, err, &s->cuts);
+        rc = cuts_load(s->paths, s->path_count, err, &s->cuts);
     return rc;
 }
 
@@ -365,19 +372,22 @@ static void run(const struct simulation *s)
 
 /* ---- The end ---- */
 
-static void print_line(bool json, const char *name, const struct vehicle_books *b)
+static void print_json(const char *name, const struct vehicle_books *b)
 {
-    const char *format =
-        json ? "{\"vehicle\": \"%s\", \"made\": %" PRIu64 ", \"stored\": %" PRIu64
-               ", \"refused\": %" PRIu64 ", \"pending\": %" PRIu64
-               ", \"receipts\": %" PRIu64 ", \"sent_bytes\": %" PRIu64
-               ", \"chunks_again\": %" PRIu64 ", \"questions\": %" PRIu64 ", \"close\": %s}\n"
-             : "%-24s %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %12" PRIu64
-               " %9" PRIu64 " %9" PRIu64 "  %s\n";
+    (void)printf("{\"vehicle\": \"%s\", \"made\": %" PRIu64 ", \"stored\": %" PRIu64
+                 ", \"refused\": %" PRIu64 ", \"pending\": %" PRIu64 ", \"receipts\": %" PRIu64
+                 ", \"sent_bytes\": %" PRIu64 ", \"chunks_again\": %" PRIu64
+                 ", \"questions\": %" PRIu64 ", \"close\": %s}\n",
+                 name, b->made, b->stored, b->refused, b->pending, b->receipts, b->sent_bytes,
+                 b->chunks_again, b->questions, b->close ? "true" : "false");
+}
 
-    (void)printf(format, name, b->made, b->stored, b->refused, b->pending, b->receipts,
-                 b->sent_bytes, b->chunks_again, b->questions,
-                 json ? b->close ? "true" : "false" : b->close ? "closes" : "DOES NOT CLOSE");
+static void print_row(const char *name, const struct vehicle_books *b)
+{
+    (void)printf("%-24s %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %12" PRIu64
+                 " %9" PRIu64 " %9" PRIu64 "  %s\n",
+                 name, b->made, b->stored, b->refused, b->pending, b->receipts, b->sent_bytes,
+                 b->chunks_again, b->questions, b->close ? "closes" : "DOES NOT CLOSE");
 }
 
 static int print_books(const struct simulation *s)
@@ -392,7 +402,7 @@ static int print_books(const struct simulation *s)
     for (uint32_t i = 0; i < (uint32_t)s->options->vehicles; i++) {
         if (fleet_books(s->fleet, i, &name, &b))
             return CMD_NO;
-        print_line(json, name, &b);
+        (json ? print_json : print_row)(name, &b);
         sum.made += b.made;
         sum.stored += b.stored;
         sum.refused += b.refused;
@@ -403,7 +413,7 @@ static int print_books(const struct simulation *s)
         sum.questions += b.questions;
         sum.close &= b.close;
     }
-    print_line(json, "all", &sum);
+    (json ? print_json : print_row)("all", &sum);
     return sum.close ? CMD_GOOD : CMD_NO;
 }
 
@@ -436,8 +446,7 @@ static void close_all(struct simulation *s)
 {
     fleet_close(s->fleet, FLUSH_MS);
     cuts_close(s->cuts);
-    for (uint32_t i = 0; i < s->path_count; i++)
-        free(s->paths[i]);
+    free(s->names);
     if (s->dir[0] && !s->options->state)
         (void)nftw(s->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

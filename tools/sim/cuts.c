@@ -129,10 +129,13 @@ int cuts_load(const char *const *paths, uint32_t count, struct err *err, struct 
     struct cuts *cuts = calloc(1, sizeof *cuts);
     int rc = 0;
 
-    if (cuts)
-        cuts->items = calloc(CUTS_MAX, sizeof *cuts->items);
-    if (!cuts || !cuts->items)
-        rc = err_plain(err, -ENOMEM, "no memory for clips");
+    if (!cuts)
+        return err_plain(err, -ENOMEM, "no memory for clips");
+    cuts->items = calloc(CUTS_MAX, sizeof *cuts->items);
+    if (!cuts->items) {
+        cuts_close(cuts);
+        return err_plain(err, -ENOMEM, "no memory for clips");
+    }
     for (uint32_t i = 0; !rc && i < count; i++) {
         uint8_t *bytes = NULL;
         size_t size = 0;

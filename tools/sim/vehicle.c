@@ -36,12 +36,14 @@ int vehicle_open(const struct vehicle_config *config, struct transport transport
                                               .rate = config->rate, .seed = config->seed,
                                               .receipts = true,
                                               .ask_first_ns = config->ask_first_ns };
-    int rc = vehicle ? 0 : err_plain(err, -ENOMEM, "no memory for a vehicle");
 
+    if (!vehicle) {
+        transport.ops->close(transport.context, 0);
+        return err_plain(err, -ENOMEM, "no memory for a vehicle");
+    }
     (void)snprintf(clips, sizeof clips, "%s/clips", config->dir);
     (void)snprintf(artifacts, sizeof artifacts, "%s/artifacts", config->dir);
-    if (!rc)
-        rc = open_store(vehicle, config, now_ns, err);
+    int rc = open_store(vehicle, config, now_ns, err);
     if (rc)
         transport.ops->close(transport.context, 0);
     else
