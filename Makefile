@@ -302,7 +302,8 @@ ORACLES = \
 	mcap_core.mjs \
 	mcap_python.py \
 	rav4_reference.py \
-	metrics.py
+	metrics.py \
+	rules_rtamt.py
 
 # One binary per module: tests/test_<module>.c. Those that wait for brokers and disks come first.
 TESTS = \

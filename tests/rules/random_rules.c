@@ -4,6 +4,8 @@
  *                                 is made smaller, printed, and written to CASE_OUT (build/random.case)
  *     random_rules --case FILE... cases that were kept
  *     random_rules --show FILE    what the evaluator says of a case: every event
+ *     random_rules --roots FILE   what it says of every root after every row, a line of F, U, T a row;
+ *                                 the engine is not asked
  *
  * Compared: every event with all its fields and attached values, and every root after every step.
  * Exit status 1 when the two differ, or when the cases were not as various as they should be. */
@@ -475,6 +477,26 @@ static bool read_case(const char *path, struct trace *trace)
     return ok && trace->count > 0;
 }
 
+static int print_roots(const char *path)
+{
+    static struct trace trace;
+    struct ref_pack a;
+    struct timeline line = { 0 };
+
+    if (!read_case(path, &trace) || !ref_open(&a, pack_a, bench.dbset)) {
+        (void)fprintf(stderr, "%s: no case\n", path);
+        return 2;
+    }
+    ref_values(&line, &a, NULL, &trace, &bench.sources);
+    note_reference_roots(&line, &a, NULL);
+    for (uint32_t i = 0; i < by_reference.roots.count; i++)
+        (void)printf("%c%s", "FUT"[by_reference.roots.v[i]],
+                     (i + 1) % a.rule_count ? "" : "\n");
+    timeline_free(&line);
+    ref_close(&a);
+    return 0;
+}
+
 static int run_file(const char *path, bool show)
 {
     static struct trace trace;
@@ -680,16 +702,18 @@ int main(int argc, char **argv)
     int rc = 0;
 
     if (argc < 2) {
-        (void)fprintf(stderr, "random_rules COUNT [SEED] | --case FILE... | --show FILE\n");
+        (void)fprintf(stderr, "random_rules COUNT [SEED] | --case FILE... | --show FILE | --roots FILE\n");
         return 2;
     }
     open_bench();
-    if (argv[1][0] == '-') {
+    if (strcmp(argv[1], "--roots") == 0 && argc == 3) {
+        rc = print_roots(argv[2]);
+    } else if (argv[1][0] == '-') {
         for (int i = 2; i < argc; i++) {
             int one = run_file(argv[i], strcmp(argv[1], "--show") == 0);
             rc = one > rc ? one : rc;
         }
-        if (!rc)
+        if (!rc && strcmp(argv[1], "--case") == 0)
             (void)printf("%d kept cases agree\n", argc - 2);
     } else {
         rc = run_random(strtoull(argv[1], NULL, 10), argc > 2 ? strtoull(argv[2], NULL, 10) : 1);
