@@ -303,6 +303,7 @@ ORACLES = \
 	mcap_python.py \
 	rav4_reference.py \
 	metrics.py \
+	rules_drives.py \
 	rules_rtamt.py
 
 # One binary per module: tests/test_<module>.c. Those that wait for brokers and disks come first.
@@ -532,7 +533,7 @@ vm-test: ## roadloopd on SocketCAN in a small VM with Debian's kernel
 step_rules = build/release/tests/random_rules --case tests/rules/cases/*.case && \
 	CASE_OUT=build/random.case build/release/tests/random_rules $(1) $(RULES_SEED)
 RULES_CASES ?= 20000
-RULES_CASES_LONG ?= 200000
+RULES_CASES_LONG ?= 100000
 RULES_SEED ?= 1
 
 .PHONY: test
