@@ -106,10 +106,12 @@ static struct cell sum_or_count(const struct engine *e, const struct node *n, st
     return number(sum);
 }
 
-/* Least squares over the known samples, seconds relative to now, both centred for precision. */
+/* Least squares over the known samples, seconds relative to now, both centred for precision. Samples
+ * of one stamp have no slope: told by the stamps, since their mean may differ from them by a bit. */
 static struct cell slope(const struct engine *e, const struct node *n, struct window *w)
 {
     double mean_t = 0, mean_y = 0, over = 0, under = 0;
+    int64_t first_ns = INT64_MAX, last_ns = INT64_MIN;
     uint32_t count = 0;
 
     for (int pass = 0; pass < 2; pass++) {
@@ -118,18 +120,20 @@ static struct cell slope(const struct engine *e, const struct node *n, struct wi
             if (!entry->is_sample || !window_is_known(entry) || !is_inside(e, entry->t, n->k0.i))
                 continue;
             double t = (double)(entry->t - e->now_ns) / 1e9;
+            first_ns = entry->t < first_ns ? entry->t : first_ns;
+            last_ns = entry->t > last_ns ? entry->t : last_ns;
             count += pass == 0;
             mean_t += pass == 0 ? t : 0;
             mean_y += pass == 0 ? entry->d : 0;
             over += pass == 0 ? 0 : (t - mean_t) * (entry->d - mean_y);
             under += pass == 0 ? 0 : (t - mean_t) * (t - mean_t);
         }
-        if (count < 3)
+        if (count < 3 || first_ns == last_ns)
             return op_logic(NUMBER_UNKNOWN);
         mean_t /= pass == 0 ? count : 1;
         mean_y /= pass == 0 ? count : 1;
     }
-    return under > 0 ? number(over / under) : op_logic(NUMBER_UNKNOWN);
+    return number(over / under);
 }
 
 /* --- what is weighed by the time it was held: mean, std, integral, duty ----------------------- */
