@@ -45,7 +45,8 @@ FAULTS = {
                                       "return logic(LOGIC_U);"),
     "first_value_is_an_edge": ("fires = m->last.v != now->v && now->v ==",
                                "fires = m->last.v != now->v + 9 && now->v =="),
-    "prev_counts_evaluations": ("if (e->is_sampled[index]) {", "if (true) {"),
+    "prev_counts_evaluations": ("if (e->is_sampled[index]) {\n        e->is_sampled[index] = false;",
+                                "if (true) {\n        e->is_sampled[index] = false;"),
     # the life-cycle
     "for_a_nanosecond_short": ("life_arm(e, life, e->now_ns + for_ns);",
                                "life_arm(e, life, e->now_ns + for_ns - 1);"),
@@ -68,8 +69,8 @@ FAULTS = {
     "timer_lost_on_reload": ("    life_arm(next, (uint32_t)to, b->state.timer_ns);\n",
                              "    b->state.timer_ns = TIMER_NEVER;\n"),
     "ordinal_lost_on_reload": ("        b->ordinal = a->ordinal;\n", ""),
-    "discontinuity_keeps_signals": ("        e->slots[i] = (struct signal_slot){ .state = SIGNAL_MISSING };\n",
-                                    "        (void)i;\n"),
+    "discontinuity_keeps_signals": ("        e->slots[i] = (struct signal_slot){ .state = SIGNAL_MISSING };\n    for (uint32_t",
+                                    "        (void)i;\n    for (uint32_t"),
 }
 
 

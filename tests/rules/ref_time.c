@@ -397,26 +397,42 @@ static struct ref_value weighted_value(const struct ref_node *n, const struct ti
     return number(sqrtl(squares / total));
 }
 
-/* Least squares over the known samples, seconds relative to now. */
+static bool is_point(const struct ref_node *n, const struct timeline *line, uint32_t i, uint32_t k)
+{
+    return is_inside(line, i, line->entries[k].t, n->d) && n->kids[0]->at[k].v == REF_T &&
+           ref_is_sampled(n->kids[0], line, k);
+}
+
+/* Least squares over the known samples, seconds relative to now; all stamps equal: unknown. */
 static struct ref_value deriv_value(const struct ref_node *n, const struct timeline *line,
                                     uint32_t i)
 {
     const struct ref_node *x = n->kids[0];
-    long double st = 0, sx = 0, stt = 0, stx = 0, count = 0;
+    long double mean_t = 0, mean_x = 0, over = 0, under = 0, count = 0;
+    int64_t first = -1, now = line->entries[i].t;
+    bool apart = false;
 
     for (uint32_t k = first_of(line, i); k <= i; k++) {
-        if (!is_inside(line, i, line->entries[k].t, n->d) || x->at[k].v != REF_T ||
-            !ref_is_sampled(x, line, k))
+        if (!is_point(n, line, i, k))
             continue;
-        long double s = (long double)(line->entries[k].t - line->entries[i].t) / 1e9L;
-        st += s;
-        sx += x->at[k].d;
-        stt += s * s;
-        stx += s * x->at[k].d;
+        apart = apart || (first >= 0 && line->entries[k].t != first);
+        first = first < 0 ? line->entries[k].t : first;
+        mean_t += (long double)(line->entries[k].t - now) / 1e9L;
+        mean_x += x->at[k].d;
         count += 1;
     }
-    long double below = count * stt - st * st;
-    return count < 3 || !(below > 1e-15L) ? unknown() : number((count * stx - st * sx) / below);
+    if (count < 3 || !apart)
+        return unknown();
+    mean_t /= count;
+    mean_x /= count;
+    for (uint32_t k = first_of(line, i); k <= i; k++) {
+        if (!is_point(n, line, i, k))
+            continue;
+        long double t = (long double)(line->entries[k].t - now) / 1e9L - mean_t;
+        over += t * (x->at[k].d - mean_x);
+        under += t * t;
+    }
+    return number(over / under);
 }
 
 static struct ref_value window_value(const struct ref_node *n, const struct timeline *line,
