@@ -93,7 +93,7 @@ static void mark_pulse(const struct graph *graph, struct node *node)
     depth = c && c->pulse_depth > depth ? c->pulse_depth : depth;
     bool makes = node->op == NODE_RISE || node->op == NODE_FALL || node->op == NODE_CHANGED ||
                  op_is_pulse(node->op);
-    if (op_is_pulse(node->op)) /* the edge of its last operand completes it, never the first's */
+    if (b && op_is_pulse(node->op)) /* the edge of its last operand completes it, never the first's */
         depth = b->pulse_depth;
     node->pulse_depth = (uint8_t)(depth + makes);
     node->is_pulse = makes ||

@@ -269,7 +269,7 @@ metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
 
     def stop_sink(self):
         self.sink_process.terminate()
-        check(self.sink_process.wait(timeout=20) == 0, 'the sink did not stop cleanly:\n' + self.tail('sink.log'))
+        check(self.sink_process.wait(timeout=60) == 0, 'the sink did not stop cleanly:\n' + self.tail('sink.log'))
 
     # --- daemon ---
     def start_daemon(self, *more, wrap=(), once=True):

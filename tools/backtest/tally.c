@@ -98,7 +98,7 @@ static int widen_together(struct tally *tally)
 
 static int take_rule(struct tally *tally, uint32_t drive, const struct job_rule *record)
 {
-    uint32_t at;
+    uint32_t at = 0;
     int rc = rule_index(tally, record->id, &at);
 
     if (rc)
@@ -110,7 +110,7 @@ static int take_rule(struct tally *tally, uint32_t drive, const struct job_rule 
 
 static int take_fire(struct tally *tally, uint32_t drive, const struct job_event *record)
 {
-    uint32_t at;
+    uint32_t at = 0;
     int rc = rule_index(tally, record->rule, &at);
     struct tally_event *events = grown(tally->events, sizeof *events, tally->event_count,
                                        &tally->event_room);
@@ -131,7 +131,7 @@ static int take_fire(struct tally *tally, uint32_t drive, const struct job_event
 
 static int take_suppressed(struct tally *tally, const struct job_event *record)
 {
-    uint32_t at, i = 0;
+    uint32_t at = 0, i = 0;
     int rc = rule_index(tally, record->rule, &at);
 
     if (rc)
@@ -163,7 +163,7 @@ static void charge(struct tally *tally, const uint32_t *at, const struct job_cli
 
 static int take_clip(struct tally *tally, const struct job_clip *record)
 {
-    uint32_t at[JOB_CLIP_RULES_MAX];
+    uint32_t at[JOB_CLIP_RULES_MAX] = { 0 };
     uint64_t *clips = grown(tally->clip_bytes, sizeof *clips, tally->clip_count,
                             &tally->clip_room);
     int rc = clips ? 0 : -ENOMEM;

@@ -189,7 +189,7 @@ static int one_pack(struct texts *texts, const char *path, const struct sweep *s
     struct text *file = NULL;
     int rc = as_file(texts, path, &file, err);
 
-    if (rc)
+    if (rc || !file)
         return rc;
     *ret_text = sweep ? find(texts, path, value) : file;
     if (*ret_text)
@@ -211,9 +211,9 @@ int texts_packs(struct texts *texts, const char *const *paths, uint32_t count,
     if (sweep)
         sweep_value(sweep, index, value);
     for (uint32_t i = 0; i < count; i++) {
-        struct text *text;
+        struct text *text = NULL;
         int rc = one_pack(texts, paths[i], sweep, value, &text, err);
-        if (rc)
+        if (rc || !text)
             return rc;
         swept += text->swept;
         ret_packs[i] = (struct ruleset_pack){ text->path, text->bytes, text->size };

@@ -22,7 +22,7 @@ void figures_of(const struct report *report, const struct tally *tally,
     struct figures f = { .hours = (double)(rule ? rule->driven_ns : tally->driven_ns) / NS_PER_HOUR };
     double low, high;
 
-    for (uint32_t i = 0; i < tally->rule_count; i++) {
+    for (uint32_t i = 0; tally->rules && i < tally->rule_count; i++) {
         const struct tally_rule *r = &tally->rules[i];
         if (rule && r != rule)
             continue;

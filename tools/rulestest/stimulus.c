@@ -216,7 +216,7 @@ static int number_raw(struct build *b, const struct input *input, const struct y
 static int part_raw(struct build *b, const struct input *input, const struct yaml_node *node,
                     const struct samples_part *part, uint32_t index, uint64_t *ret_raw)
 {
-    int64_t raw;
+    int64_t raw = 0;
 
     if (part->kind == SAMPLE_NUMBER)
         return number_raw(b, input, node, part->offset, part->number + part->step * index, ret_raw);

@@ -341,7 +341,7 @@ static int run_setup(struct testfile *t, const struct chain *chain,
     const struct yaml_node *log = look_up(chain, "log");
     const char *path = log && log->kind == YAML_TEXT ? beside(t, log->text, false) : NULL;
     struct stimulus stimulus = { .count = 0 };
-    struct outcome replay, live = { .events = NULL };
+    struct outcome replay = { .events = NULL }, live = { .events = NULL };
     struct outcome_setup setup = { .packs = packs, .pack_count = t->pack_count, .dbcs = t->dbcs,
                                    .dbc_count = t->dbc_count, .logs = &path, .log_count = 1 };
     int rc = outcome_init(&replay) || outcome_init(&live)
@@ -362,8 +362,8 @@ static int run_setup(struct testfile *t, const struct chain *chain,
 int testfile_run(struct testfile *t, uint32_t index, const struct ruleset_pack *packs,
                  struct diags *diags, struct verdict *verdict, struct err *err)
 {
-    struct expectation expectation;
-    struct chain chain;
+    struct expectation expectation = { .rule = "" };
+    struct chain chain = { .count = 0 };
     int rc = find_chain(t, t->cases[index], &chain, err);
 
     if (!rc)

@@ -301,10 +301,10 @@ static const char *next_file(DIR *dir, struct stat *ret_stat)
 int files_sweep(struct files *files, const char *folder, int64_t utc_ns)
 {
     struct stat st;
-    DIR *dir;
+    DIR *dir = NULL;
     int count = 0, rc = open_dir(files, folder, &dir);
 
-    if (rc)
+    if (rc || !dir)
         return rc;
     for (const char *name = next_file(dir, &st); name; name = next_file(dir, &st)) {
         int64_t changed_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
@@ -319,15 +319,15 @@ int files_usage(struct files *files, const char *folder, const char *except, int
 {
     struct stat st;
     int64_t blocks = 0;
-    DIR *dir;
+    DIR *dir = NULL;
     int rc = open_dir(files, folder, &dir);
 
     if (rc && rc != -ENOENT)
         return rc;
-    for (const char *name = rc ? NULL : next_file(dir, &st); name; name = next_file(dir, &st))
+    for (const char *name = dir ? next_file(dir, &st) : NULL; name; name = next_file(dir, &st))
         if (strncmp(name, except, strlen(except)))
             blocks += ((int64_t)st.st_size + FILES_BLOCK_BYTES - 1) / FILES_BLOCK_BYTES;
-    if (!rc)
+    if (dir)
         (void)closedir(dir);
     *ret_bytes = blocks * FILES_BLOCK_BYTES;
     return 0;
