@@ -232,7 +232,9 @@ TOOLS_SRC = \
 	tools/cmd_doctor.c \
 	tools/ask.c \
 	tools/cmd_replay.c \
+	tools/cmd_replay_to.c \
 	tools/replay.c \
+	tools/sender.c \
 	tools/cmd_catalogue.c \
 	tools/cmd_sink.c \
 	tools/cmd_sink_reexport.c \
@@ -275,6 +277,7 @@ E2E = \
 	daemon_same_bytes \
 	doctor \
 	never_sends \
+	replay_to \
 	mcap
 
 # The longer ones, for .ci/run and test-long.

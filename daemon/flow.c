@@ -172,10 +172,13 @@ static void finish(struct flowing *flowing)
     after(flowing, code, "finish");
 }
 
+static void serve_orders(struct flowing *flowing);
+
 static void take_end(struct flowing *flowing)
 {
     struct flow *flow = flowing->flow;
 
+    serve_orders(flowing); /* what main sent before it let capture stop: the last interface counters */
     if (flow->merge) {
         merge_flush(flow->merge);
         take_merged(flowing);

@@ -256,6 +256,30 @@ static void count_load(struct pipeline *pipeline, const struct row *row)
     pipeline->row_bytes += frame_row_bytes(&row->frame);
 }
 
+static int put_loss(struct pipeline *pipeline, uint8_t source, enum recorder_loss_kind kind,
+                    uint64_t count)
+{
+    struct recorder_command command = { .kind = RECORDER_LOSS };
+
+    command.loss.kind = kind;
+    command.loss.source = source;
+    command.loss.mono_ns = pipeline->now_ns;
+    command.loss.count = count;
+    return command_put(pipeline, &command) ? 0 : -ENOMEM;
+}
+
+static int put_early_losses(struct pipeline *pipeline)
+{
+    int rc = 0;
+
+    for (unsigned kind = 0; kind < RECORDER_LOSS_KINDS; kind++)
+        for (uint32_t s = 0; s < pipeline->sources.count && !rc; s++)
+            if (pipeline->early_losses[kind][s])
+                rc = put_loss(pipeline, (uint8_t)s, (enum recorder_loss_kind)kind,
+                              pipeline->early_losses[kind][s]);
+    return rc;
+}
+
 static void begin(struct pipeline *pipeline, const struct row *row)
 {
     if (pipeline->stats.rows)
@@ -327,6 +351,8 @@ static int put_row(struct pipeline *pipeline, const struct row *row)
     begin(pipeline, row);
     run_until(pipeline, row->mono_ns);
     pipeline->now_ns = row->mono_ns;
+    if (!pipeline->stats.rows && put_early_losses(pipeline))
+        return -ENOMEM;
     pipeline->last_step = row->step;
     command.read = pipeline->engine && engine_reads(pipeline->engine, &row->frame);
     if (!command_put(pipeline, &command))
@@ -400,18 +426,16 @@ int64_t pipeline_next_due(const struct pipeline *pipeline)
 int pipeline_loss(struct pipeline *pipeline, uint8_t source, enum recorder_loss_kind kind,
                   uint64_t count)
 {
-    struct recorder_command command = { .kind = RECORDER_LOSS };
-
     if (is_busy(pipeline))
         return -EBUSY;
     if (source >= pipeline->sources.count || (unsigned)kind >= RECORDER_LOSS_KINDS)
         return -ERANGE;
     pipeline->stats.lost[kind] += count;
-    command.loss.kind = kind;
-    command.loss.source = source;
-    command.loss.mono_ns = pipeline->now_ns;
-    command.loss.count = count;
-    return command_put(pipeline, &command) ? 0 : -ENOMEM;
+    if (!pipeline->stats.rows) { /* it has no time yet: that of the first row, which is on its way */
+        pipeline->early_losses[kind][source] += count;
+        return 0;
+    }
+    return put_loss(pipeline, source, kind, count);
 }
 
 int pipeline_source_event(struct pipeline *pipeline, const struct clip_source_event *event)

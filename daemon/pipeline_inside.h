@@ -107,6 +107,7 @@ struct pipeline {
     struct clip_source_event source_events[RECENT_SOURCE_EVENTS_MAX];
     size_t source_event_count; /* ever; the last RECENT_SOURCE_EVENTS_MAX stay */
     struct clip_interface interfaces[SOURCES_MAX];
+    uint64_t early_losses[RECORDER_LOSS_KINDS][SOURCES_MAX]; /* told before the first row */
     struct recent_clip recent_clips[RECENT_CLIPS_MAX];
     size_t recent_clip_count; /* ever; the last RECENT_CLIPS_MAX stay */
     struct {

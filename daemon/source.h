@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #define SOURCE_BATCH 64           /* datagrams of one recvmmsg ... */
 #define SOURCE_ITEMS (4 * SOURCE_BATCH) /* ... and the room they need: news and a frame each */
@@ -120,6 +121,10 @@ int source_open_recording(struct playback *playback, bool real_time,
 /* Returns a bound, non-blocking descriptor, or a negative errno with *err. */
 int source_can_socket(const struct source_config *config, struct err *err);
 int source_datagram_socket(const struct source_config *config, struct err *err);
+
+/* The address "udp:A.B.C.D:PORT" or "unix:/PATH" (for tools that send to a daemon too). Returns its
+ * length, or -EINVAL: not of this form. */
+int source_datagram_address(const char *text, struct sockaddr_storage *ret_address);
 
 /* Whether a CAN interface is up, asked on a descriptor of source_can_socket. */
 bool source_can_is_up(int fd, const char *name);

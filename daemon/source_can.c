@@ -31,12 +31,17 @@ static int set_options(int fd)
 static int bind_interface(int fd, const char *name)
 {
     struct sockaddr_can address = { .can_family = AF_CAN };
+    socklen_t size = sizeof(int);
+    int error;
 
     address.can_ifindex = (int)if_nametoindex(name);
     if (address.can_ifindex == 0)
         return -ENODEV;
     if (bind(fd, (const struct sockaddr *)&address, sizeof address) < 0)
         return -errno;
+    /* Of an interface that is down, bind leaves ENETDOWN behind; source_can_is_up says that better, and
+     * later the old error would look like going down again. */
+    (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
     return 0;
 }
 

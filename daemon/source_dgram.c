@@ -69,21 +69,25 @@ static int bind_socket(const struct source_config *config, const struct sockaddr
                      strerror(-code));
 }
 
+int source_datagram_address(const char *text, struct sockaddr_storage *ret_address)
+{
+    if (strncmp(text, "udp:", 4) == 0 &&
+        parse_udp(text + 4, (struct sockaddr_in *)(void *)ret_address) == 0)
+        return sizeof(struct sockaddr_in);
+    if (strncmp(text, "unix:", 5) == 0 &&
+        parse_unix(text + 5, (struct sockaddr_un *)(void *)ret_address) == 0)
+        return sizeof(struct sockaddr_un);
+    return -EINVAL;
+}
+
 int source_datagram_socket(const struct source_config *config, struct err *err)
 {
-    struct sockaddr_in udp;
-    struct sockaddr_un local;
+    struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+    int length = source_datagram_address(config->address, &address);
 
-    if (strncmp(config->address, "udp:", 4) == 0) {
-        if (parse_udp(config->address + 4, &udp) < 0)
-            return refuse(config, err);
-        return bind_socket(config, (const struct sockaddr *)&udp, sizeof udp, err);
-    }
-    if (strncmp(config->address, "unix:", 5) == 0) {
-        if (parse_unix(config->address + 5, &local) < 0)
-            return refuse(config, err);
-        remove_stale(local.sun_path);
-        return bind_socket(config, (const struct sockaddr *)&local, sizeof local, err);
-    }
-    return refuse(config, err);
+    if (length < 0)
+        return refuse(config, err);
+    if (address.ss_family == AF_UNIX)
+        remove_stale(((const struct sockaddr_un *)(const void *)&address)->sun_path);
+    return bind_socket(config, (const struct sockaddr *)&address, (socklen_t)length, err);
 }

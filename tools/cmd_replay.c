@@ -3,6 +3,7 @@
 #include "proto/formats/lines.h"
 #include "proto/json.h"
 #include "tools/cmd.h"
+#include "tools/cmd_replay_to.h"
 #include "tools/replay.h"
 
 #include <errno.h>
@@ -18,12 +19,14 @@ static const char usage[] =
     "usage: roadloop replay LOG... [--rules PACK]... [--dbc [BUS=]FILE]... [--config FILE]\n"
     "                       [--out DIR] [--json] [--speed 1|max] [--wall-start T]\n"
     "                       [--codec rows|columnar] [--vehicle NAME] [--in FMT] [--strict]\n"
+    "       roadloop replay LOG... --to [BUS=]DEST... [--speed N|max] [--in FMT] [--strict]\n"
     "\n"
     "Shows where the rules fire on recorded drives, and writes the clips to DIR. Several logs are\n"
     "merged by stamp. A clip (.rlc or .mcap) is a log too: it begins with the signals and rule\n"
     "states of its drive, and must fire what its manifest lists; an .rlc needs its --rules and\n"
     "--dbc, an .mcap brings them. T is the time of the first frame, 2024-05-01T12:00:00Z or seconds\n"
-    "since 1970. Exit status: 0 good, 1 a clip fired something else than it lists, 2 bad input.\n";
+    "since 1970. With --to it plays to CAN interfaces or sockets instead (--to alone says more).\n"
+    "Exit status: 0 good, 1 a clip fired something else than it lists, 2 bad input.\n";
 
 struct printer {
     bool json;
@@ -425,6 +428,8 @@ int cmd_replay(int argc, char **argv)
 
     if (argc > 1 && !strcmp(argv[1], "--help"))
         return (void)fputs(usage, stdout), CMD_GOOD;
+    if (replay_to_wanted(argc, argv))
+        return cmd_replay_to(argc, argv);
     if (parse_arguments(argc, argv, &options))
         return CMD_BAD;
     printer.json = options.json;

@@ -7,6 +7,8 @@ for object in source_can source_dgram source_socket source_recording; do
     bad=$(nm -u "$BIN/daemon/$object.o" | grep -wE 'send|sendto|sendmsg|sendmmsg|write|writev|pwrite|pwritev|sendfile|splice|vmsplice|dprintf|io_uring_.*|syscall' || true)
     [ -z "$bad" ] || fail "daemon/$object.o calls $bad"
 done
+! nm "$BIN/roadloopd" | grep -q ' sender_' || fail "roadloopd contains tools/sender.c"
+nm "$BIN/roadloop" | grep -q ' sender_' || fail "the name of the sender has changed: this test sees nothing"
 command -v strace >/dev/null || { echo "strace is missing"; exit 77; }
 
 mkdir "$D/run"
