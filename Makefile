@@ -412,7 +412,8 @@ GEN_HDR = $(GEN_SRC:.c=.h)
 OBJ = $(LIB_SRC:%.c=$(B)/%.o) $(GEN_SRC:.c=.o)
 # Under TSan: the tests with more than one thread (the daemon as a whole: tests/e2e/daemon_tsan.sh).
 # Not those over Kafka: librdkafka starts its threads by thrd_create, of which GCC 12's TSan dies.
-TSAN_TESTS = test_spsc test_source_dgram test_clock test_control test_merge test_metrics
+TSAN_TESTS = test_spsc test_source_dgram test_clock test_control test_merge test_metrics \
+             test_store
 TEST_BIN = $(patsubst %,$(B)/tests/%,$(if $(filter tsan,$(V)),$(TSAN_TESTS),$(TESTS)))
 
 .PHONY: all

@@ -1081,6 +1081,47 @@ static void test_change_of_policy_frees_what_is_acked(void **state)
     world_close(w);
 }
 
+/* The rest of a clip that went meanwhile is worth nothing, and would stay on the disk for ever. */
+static void test_rest_of_a_clip_that_went_is_refused(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct clipstore_stats stats;
+
+    (void)state;
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(put_segment(w, &made[1][0]), 0);
+    assert_int_equal(clipstore_drop(w->store, made[1][0].header.clip_id, OUTBOX_ERASED, "consent"),
+                     0);
+    assert_int_equal(put_segment(w, &made[1][1]), -ECANCELED);
+    turns(w); /* and it is not closed by an empty segment either */
+    assert_int_equal(sealed_of(w, &made[1][0]), 1);
+    clipstore_stats(w->store, &stats);
+    assert_int_equal(stats.clips_failed[CLIPSTORE_FAIL_QUOTA], 1);
+    assert_int_equal(stats.disk_bytes, 0);
+    world_close(w);
+}
+
+/* What was parked because its bytes are bad has nothing to send. */
+static void test_damaged_clip_is_not_unparked(void **state)
+{
+    struct world *w = world_open(1 << 20);
+    struct outbox_clip clip;
+    char path[MEMFS_PATH];
+
+    (void)state;
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(put_segment(w, &made[0][0]), 0);
+    close_store(w);
+    path_of(&made[0][0], ".rlc", path);
+    w->fs.nodes[w->fs.now.items[memfs_find(&w->fs.now, path)].node].size--;
+    assert_int_equal(open_store(w), 0);
+    assert_int_equal(clipstore_find(w->store, made[0][0].header.clip_id, &clip), 1);
+    assert_int_equal(clip.state, OUTBOX_PARKED);
+    assert_int_equal(clipstore_unpark(w->store, made[0][0].header.clip_id), -EPERM);
+    assert_int_equal(clipstore_unpark(w->store, NULL), 0);
+    world_close(w);
+}
+
 /* An outcome that the database could not take is lost, but not its clip: it is handed out again. */
 static void test_outcome_without_memory_keeps_no_slot(void **state)
 {
@@ -1166,6 +1207,8 @@ int main(void)
         cmocka_unit_test(test_asked_for_what_is_gone),
         cmocka_unit_test(test_parked_clip_waits_for_a_person),
         cmocka_unit_test(test_change_of_policy_frees_what_is_acked),
+        cmocka_unit_test(test_rest_of_a_clip_that_went_is_refused),
+        cmocka_unit_test(test_damaged_clip_is_not_unparked),
         cmocka_unit_test(test_outcome_without_memory_keeps_no_slot),
         cmocka_unit_test(test_every_cancel_is_told),
     };
