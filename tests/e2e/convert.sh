@@ -21,11 +21,13 @@ round_trip() { # LOG: candump text in the form that we write
     done
     awk -v name="$(basename "$log")" -v n="$frames" -v r="$(bytes "$work/rows.rlc")" \
         -v c="$(bytes "$work/columnar.rlc")" -v z="$(zstd -3 -c "$log" | wc -c)" 'BEGIN {
-        printf "%-45s %7d frames  candump+zstd-3 %6.3f  rows %6.3f  columnar %6.3f B/frame\n",
-            name, n, z / n, r / n, c / n }'
+        printf "%-45s %7d frames  candump+zstd-3 %6.3f  rows %6.3f  columnar %6.3f B/frame, %.2f times smaller than candump+zstd-3\n",
+            name, n, z / n, r / n, c / n, z / c }'
 }
 
 zstd -dqf tests/data/rav4/can.log.zst -o "$work/rav4.log"
+zstd -dqf tests/data/subaru/can.log.zst -o "$work/subaru.log"
+round_trip "$work/subaru.log"
 round_trip "$work/rav4.log"
 size=$(bytes "$work/columnar.rlc"); frames=$(wc -l <"$work/rav4.log")
 [ $((size * 10)) -le $((frames * 38)) ] || fail "RAV4: $size bytes for $frames frames is over 3.8"

@@ -44,6 +44,9 @@ ${4:-store: {path: $1\}}
 YAML
 }
 
+# books NAME...: G3 by what each daemon left in its metrics when it ended
+books() { local name; for name in "$@"; do python3 tests/e2e/harness.py books "$D/$name.prom" || fail "$name: the books"; done; }
+
 sums() { (cd "$1" && find . -name '*.rlc' | sort | xargs -r sha256sum); }
 
 # wait_for SECONDS COMMAND...: until the command succeeds

@@ -15,6 +15,7 @@ YAML
 config run "$D/drive/can.log" max "codec: rows
 store: {path: run, quota: 1MiB}"
 "$BIN/roadloopd" --config "$D/run.yaml" --once 2>"$D/run.log" || fail "the daemon failed"
+books run
 python3 - "$D/run" <<'PY' || fail "the books do not close"
 import os, sqlite3, sys
 folder = sys.argv[1]

@@ -37,4 +37,5 @@ grep -q 'generation 1 is in force' "$D/run.log" || fail "the reload was not logg
 generations=$(for clip in "$D"/run/clips/*.rlc; do
     "$BIN/roadloop" inspect --json "$clip" 2>/dev/null | grep -o '"generation": *[0-9]*' | head -n 1 | grep -o '[0-9]*$'; done | sort -u | tr '\n' ' ')
 [ "$generations" = "0 1 " ] || fail "clips name generations '$generations', expected 0 and 1"
+books run
 echo "generation 0 before, 1 after the reload; two bad ones changed nothing"

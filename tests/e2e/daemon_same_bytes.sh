@@ -49,4 +49,5 @@ done
 "$BIN/roadloop" replay "$D/drive/short.log" --config "$D/max-short.yaml" --out "$D/replay-short" >"$D/replay.log" 2>&1 ||
     fail "replay failed"
 compare short 1
+books max-minute max-short real-short
 echo "$minute clips of the minute and $clips of four seconds: equal bytes from replay, daemon at full speed, daemon at speed 1"

@@ -381,3 +381,9 @@ metrics: {{file: "{self.path('roadloop.prom')}", every: 1s}}
             print('kept', self.folder)
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+if __name__ == '__main__':  # harness.py books FILE...: the car's books of the shell tests
+    check(sys.argv[1:2] == ['books'], 'harness.py books FILE...')
+    for metrics in sys.argv[2:]:
+        car_books(read_metrics(metrics))
