@@ -141,7 +141,7 @@ static void test_mutants(void **state)
                                           "\"b == 'X 1' and not c9 or $p2 > d\"", "for: \"0\"",
                                           "\"f <= 0\"" };
     struct yaml_tree *tree;
-    struct mutant mutant;
+    struct mutant mutant = { .bytes = NULL };
     struct err err;
     uint32_t count = 0;
 

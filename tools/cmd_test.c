@@ -117,7 +117,7 @@ static int mutate_pack(struct run *run, struct testfile *file, const struct rule
                        uint32_t which)
 {
     struct ruleset_pack changed[TESTFILE_LIST_MAX];
-    struct mutant mutant;
+    struct mutant mutant = { .bytes = NULL };
     int rc;
 
     memcpy(changed, packs, file->pack_count * sizeof *packs);
