@@ -126,6 +126,7 @@ UPLOADER_SRC = \
 	uploader/kafka_conf.c \
 	uploader/kafka_consumer.c \
 	uploader/kafka_producer.c \
+	uploader/linkrate.c \
 	uploader/rate.c \
 	uploader/filedrop.c \
 	uploader/scheduler.c \
@@ -285,6 +286,8 @@ E2E_LONG = \
 	group_four.py \
 	kill_broker.py \
 	load.py \
+	kafka_nodes.py \
+	kafka_gone.py \
 	sink_kill \
 	daemon_tsan \
 	daemon_whole_minute
@@ -348,6 +351,7 @@ TESTS = \
 	test_rowbuf \
 	test_merge \
 	test_topics \
+	test_linkrate \
 	test_trouble \
 	test_doctor \
 	test_metrics \

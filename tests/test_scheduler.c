@@ -181,6 +181,50 @@ static void test_bytes_in_flight_are_bounded(void **state)
     scheduler_close(s);
 }
 
+/* K42: the rate is what reports show, not what is allowed; so a crash overtakes within one chunk. */
+static void test_a_slow_link_holds_one_chunk(void **state)
+{
+    struct scheduler *s = open_with(&fast);
+    struct job job = make_job(1, 3, 1, 50), crash = make_job(9, PRIORITY_CRASH, 99, 1);
+    int64_t now_ns = 0;
+
+    (void)state;
+    assert_int_equal(scheduler_put(s, &job, 0), 0);
+    send_done(s, SCHEDULER_OPEN, 0);
+    for (int i = 0; i < 3; i++) { /* 20 s a chunk */
+        struct scheduler_action action = send_one(s, SCHEDULER_CHUNK, now_ns);
+        now_ns += 20 * NS_PER_S;
+        scheduler_report(s, action.token, SCHEDULER_DONE, "", now_ns);
+    }
+    struct scheduler_action last = send_one(s, SCHEDULER_CHUNK, now_ns);
+    expect_nothing(s, now_ns);
+    assert_int_equal(scheduler_put(s, &crash, now_ns), 0);
+    expect_nothing(s, now_ns);
+    scheduler_report(s, last.token, SCHEDULER_DONE, "", now_ns + 20 * NS_PER_S);
+    struct scheduler_action action = send_one(s, SCHEDULER_OPEN, now_ns + 20 * NS_PER_S);
+    assert_int_equal(action.final->about.clip_id[0], 9);
+    scheduler_close(s);
+}
+
+/* K51: without ears no question; chunks go on. */
+static void test_the_deaf_do_not_ask(void **state)
+{
+    struct scheduler *s = open_with(&fast);
+    struct job job = make_job(1, 3, 1, 1);
+
+    (void)state;
+    scheduler_deaf(s, true);
+    assert_int_equal(scheduler_put(s, &job, 0), 0);
+    send_done(s, SCHEDULER_OPEN, 0);
+    send_done(s, SCHEDULER_CHUNK, 0);
+    expect_nothing(s, 0);
+    scheduler_deaf(s, false);
+    send_done(s, SCHEDULER_FINAL, 0);
+    scheduler_deaf(s, true);
+    expect_nothing(s, SCHEDULER_ASK_FIRST_NS + NS_PER_S);
+    scheduler_close(s);
+}
+
 /* K43: artifacts have their reports before manifest-open, all chunks before manifest-final. */
 static void test_nothing_overtakes(void **state)
 {
@@ -542,6 +586,8 @@ int main(void)
         cmocka_unit_test(test_order_is_priority_then_age),
         cmocka_unit_test(test_open_clips_are_bounded),
         cmocka_unit_test(test_bytes_in_flight_are_bounded),
+        cmocka_unit_test(test_a_slow_link_holds_one_chunk),
+        cmocka_unit_test(test_the_deaf_do_not_ask),
         cmocka_unit_test(test_nothing_overtakes),
         cmocka_unit_test(test_question_schedule),
         cmocka_unit_test(test_questions_per_hour),

@@ -9,8 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define WAIT_MS 15000
+#define LATE_TRIES 20
+#define LATE_NS 250000000
 #define PARTITIONS_DEFAULT 12
 #define PARTITIONS_MAX KAFKA_PLACES_MAX /* what one sink can read */
 #define REPLICATION_MAX 3               /* of a default; more is asked for */
@@ -95,19 +98,37 @@ static void print_made(const struct kafka_topic *topic, bool dry_run)
     (void)printf("\n");
 }
 
+/* Made a moment ago by somebody else: the broker that we ask has not heard of it yet. */
+static int describe_late(struct kafka_admin *admin, struct kafka_topic *found, struct err *err)
+{
+    const struct timespec pause = { .tv_nsec = LATE_NS };
+    int rc = -ENOENT;
+
+    for (int i = 0; i < LATE_TRIES && rc == -ENOENT; i++) {
+        (void)nanosleep(&pause, NULL);
+        rc = kafka_admin_describe(admin, found, WAIT_MS, err);
+    }
+    return rc;
+}
+
 /* Exit status of one topic, with *err where it is CMD_BAD. */
 static int take_topic(struct kafka_admin *admin, const struct kafka_topic *wanted, bool dry_run,
                       struct err *err)
 {
     struct kafka_topic found = *wanted;
+    bool made = false;
 
     for (uint32_t i = 0; i < found.config_count; i++)
         found.configs[i].value[0] = '\0';
     int rc = kafka_admin_describe(admin, &found, WAIT_MS, err);
-    if (rc == 0)
-        return compare(wanted, &found);
-    if (rc == -ENOENT)
+    if (rc == -ENOENT) {
         rc = dry_run ? 0 : kafka_admin_create(admin, wanted, WAIT_MS, err);
+        made = rc == 0;
+        if (rc == -EEXIST)
+            rc = describe_late(admin, &found, err);
+    }
+    if (rc == 0 && !made)
+        return compare(wanted, &found);
     if (rc)
         return CMD_BAD;
     print_made(wanted, dry_run);

@@ -89,7 +89,8 @@ int kafka_producer_open(const struct kafka_config *config, struct err *err,
 void kafka_producer_close(struct kafka_producer *producer, int flush_ms);
 /* 0: exactly one report will follow. -EAGAIN: queue full, poll reports first. -EMSGSIZE: larger
  * than any setting allows. -EINVAL: key, topic or headers are not sendable. -ENOTCONN: the handle
- * met a fatal error and is being made anew; open reports come as KAFKA_RETRY. */
+ * met a fatal error and is being made anew; open reports come as KAFKA_RETRY. -ENOENT: the topic is
+ * not there, or not ours to write, at present: later (looking again may have taken a second). */
 int kafka_produce(struct kafka_producer *producer, const struct kafka_message *message);
 /* 1 with *ret_report, or 0 after timeout_ms. Also serves errors and recreation: call it regularly. */
 int kafka_poll_report(struct kafka_producer *producer, int timeout_ms,

@@ -10,6 +10,7 @@
 /* Invariants: 1. A slot is taken by kafka_produce and given back by exactly one report.
  * 2. After a fatal error nothing is produced until every slot is back and the handle is new:
  *    open -> (fatal) dying -> (all reports taken) reopen -> open. */
+#define LOOK_AGAIN_MS 1000 /* for the metadata of a topic that was not there */
 #define SLOTS 1024 /* messages with no report yet; queue.buffering.max.messages below says so too */
 
 struct kafka_producer {
@@ -180,14 +181,29 @@ static rd_kafka_headers_t *headers_of(const struct kafka_message *message)
     return headers;
 }
 
-static int errno_of(struct kafka_producer *producer, rd_kafka_resp_err_t code)
+/* librdkafka knows the topic as one that is not there, and would look again in minutes only: asking makes it look now.
+ * What is to be sent waits meanwhile, so the wait here costs nothing else. */
+static void look_again(struct kafka_producer *producer, const char *topic)
 {
-    if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL)
-        note(producer, "", rd_kafka_err2str(code));
+    (void)kafka_conf_partitions(producer->rk, topic, LOOK_AGAIN_MS);
+}
+
+static int errno_of(struct kafka_producer *producer, rd_kafka_resp_err_t code, const char *topic)
+{
+    char reason[KAFKA_REASON_MAX];
+
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+        return -EAGAIN;
+    (void)snprintf(reason, sizeof reason, "%s: %s", topic, rd_kafka_err2str(code));
+    note(producer, topic, reason);
     switch (code) {
-    case RD_KAFKA_RESP_ERR__QUEUE_FULL: return -EAGAIN;
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE: return -EMSGSIZE;
     case RD_KAFKA_RESP_ERR__FATAL: begin_dying(producer); return -ENOTCONN;
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+        look_again(producer, topic);
+        return -ENOENT;
     default: return -EINVAL;
     }
 }
@@ -207,7 +223,7 @@ int kafka_produce(struct kafka_producer *producer, const struct kafka_message *m
     rd_kafka_resp_err_t code = produce(producer, message, headers, slot);
     if (code) {
         rd_kafka_headers_destroy(headers); /* taken over only on success */
-        return errno_of(producer, code);
+        return errno_of(producer, code, message->topic);
     }
     producer->free_count--;
     producer->opaques[slot] = message->opaque;

@@ -1,5 +1,7 @@
 #include "uploader/scheduler.h"
 
+#include "uploader/linkrate.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -38,11 +40,13 @@ struct flight {
     uint32_t entry; /* NO_ENTRY: the clip has ended meanwhile */
     uint8_t segment;
     uint32_t index, ask, bytes;
+    int64_t sent_ns;
     uint8_t sha256[SHA256_BYTES];
 };
 
 struct scheduler {
     struct scheduler_config config;
+    struct linkrate link;
     struct entry entries[SCHEDULER_CLIPS_MAX];
     struct flight flights[SCHEDULER_FLIGHT_MAX];
     uint8_t known[SCHEDULER_KNOWN_MAX][SHA256_BYTES]; /* artifacts delivered in this run */
@@ -55,7 +59,7 @@ struct scheduler {
     uint32_t outcome_first, outcome_count;
     int64_t asked_at[SCHEDULER_ASKS_PER_HOUR]; /* ring of the last questions */
     uint64_t asked_total;
-    bool connected;
+    bool connected, deaf;
     int64_t connected_ns, connected_at_ns; /* time of connection up to connected_at_ns */
     struct scheduler_stats stats;
 };
@@ -319,9 +323,10 @@ static bool next_chunk(const struct entry *e, struct scheduler_action *action)
     return chunk_of(e, segment, e->next_index, false, action);
 }
 
-static bool next_final(const struct entry *e, struct scheduler_action *action)
+static bool next_final(const struct scheduler *s, const struct entry *e,
+                       struct scheduler_action *action)
 {
-    if (!is_whole(e) || !e->open_acked || e->chunks_in_flight || e->final_in_flight)
+    if (!is_whole(e) || !e->open_acked || e->chunks_in_flight || e->final_in_flight || s->deaf)
         return false;
     *action = (struct scheduler_action){ .what = SCHEDULER_FINAL, .final = &e->job.final,
                                          .bytes = ENVELOPE_COST };
@@ -338,7 +343,7 @@ static bool may_ask(const struct scheduler *s, int64_t now_ns)
 static bool next_question(const struct scheduler *s, const struct entry *e, int64_t now_ns,
                           struct scheduler_action *action)
 {
-    if (!s->config.receipts || e->question_in_flight || e->chunks_in_flight || !s->connected ||
+    if (!s->config.receipts || e->question_in_flight || e->chunks_in_flight || !s->connected || s->deaf ||
         clock_of(s, now_ns) < e->due_ns || !may_ask(s, now_ns))
         return false;
     *action = (struct scheduler_action){ .what = SCHEDULER_QUESTION, .final = &e->job.final,
@@ -354,7 +359,7 @@ static bool next_of(const struct scheduler *s, const struct entry *e, int64_t no
     case PHASE_OPEN:
         if (!e->open_acked && !e->open_in_flight)
             return next_opening(s, e, action); /* its report said: again */
-        return next_chunk(e, action) || next_final(e, action);
+        return next_chunk(e, action) || next_final(s, e, action);
     default: return next_chunk(e, action) || next_question(s, e, now_ns, action);
     }
 }
@@ -400,6 +405,22 @@ static struct flight *free_flight(struct scheduler *s)
     return NULL;
 }
 
+/* Rule 2: by the rate that reports show. Before there are any, little: the link may be slow. */
+static int64_t most_in_flight(const struct scheduler *s)
+{
+    int64_t measured = linkrate_get(&s->link), rate = s->config.bytes_per_s;
+
+    if (measured && measured < rate)
+        rate = measured;
+    int64_t most = rate * (SCHEDULER_FLIGHT_NS / NS_PER_S);
+    return !measured && most > SCHEDULER_FIRST_BYTES ? SCHEDULER_FIRST_BYTES : most;
+}
+
+void scheduler_deaf(struct scheduler *s, bool deaf)
+{
+    s->deaf = deaf;
+}
+
 int scheduler_next(struct scheduler *s, int64_t now_ns, struct scheduler_action *ret_action)
 {
     struct scheduler_action action;
@@ -409,7 +430,7 @@ int scheduler_next(struct scheduler *s, int64_t now_ns, struct scheduler_action 
         return 0;
     if (!next_small(s, &action) && !next_of_clips(s, now_ns, &action))
         return 0;
-    int64_t most = s->config.bytes_per_s * (SCHEDULER_FLIGHT_NS / NS_PER_S);
+    int64_t most = most_in_flight(s);
     if (s->stats.in_flight_bytes > 0 && s->stats.in_flight_bytes + action.bytes > most)
         return 0;
     /* The token names the flight in its low bits and the clip above: both fit. */
@@ -485,7 +506,8 @@ void scheduler_sent(struct scheduler *s, const struct scheduler_action *action, 
     assert(!flight->used);
     *flight = (struct flight){ .used = true, .what = action->what, .entry = NO_ENTRY,
                                .segment = action->segment, .index = action->index,
-                               .ask = action->ask, .bytes = action->bytes };
+                               .ask = action->ask, .bytes = action->bytes,
+                               .sent_ns = now_ns };
     memcpy(flight->sha256, action->sha256, SHA256_BYTES);
     s->stats.in_flight++;
     s->stats.in_flight_bytes += action->bytes;
@@ -613,6 +635,9 @@ void scheduler_report(struct scheduler *s, uint32_t token, enum scheduler_result
     slot->used = false;
     s->stats.in_flight--;
     s->stats.in_flight_bytes -= flight.bytes;
+    /* What an artifact takes of the link is not known here. */
+    bool counts = result == SCHEDULER_DONE && flight.what != SCHEDULER_ARTIFACT;
+    linkrate_put(&s->link, counts ? flight.bytes : 0, flight.sent_ns, now_ns);
     if (flight.what == SCHEDULER_ARTIFACT) {
         report_of_artifact(s, &flight, result, now_ns);
         return;

@@ -6,8 +6,9 @@
  * Rules:
  *  1. Order is (priority, age). At most SCHEDULER_OPEN_MAX clips are open, one of them kept for
  *     PRIORITY_CRASH.
- *  2. In flight: at most max(one chunk, 5 s of the rate), so that a slow link neither times out nor
- *     keeps what is urgent waiting behind what was handed over before.
+ *  2. In flight: at most max(one chunk, 5 s of the rate that reports show, which is below the one
+ *     allowed where the link is slower), so that a slow link neither times out nor keeps what is
+ *     urgent waiting behind what was handed over before.
  *  3. A clip's artifacts have delivery reports before its manifest-open; all its chunks have them
  *     before its manifest-final, which is ask 0.
  *  4. Without an answer it asks again after 1, 2, 4 .. 24 h of connection, at most 100 an hour.
@@ -28,11 +29,12 @@
 #define SCHEDULER_OUTCOMES 512
 #define SCHEDULER_ASKS_PER_HOUR 100
 #define SCHEDULER_FLIGHT_NS (5 * NS_PER_S)
+#define SCHEDULER_FIRST_BYTES 65536 /* in flight before the first report */
 #define SCHEDULER_ASK_FIRST_NS (3600 * NS_PER_S)
 #define SCHEDULER_ASK_LAST_NS (24 * 3600 * NS_PER_S)
 
 struct scheduler_config {
-    int64_t bytes_per_s;  /* of the link, for rule 2 */
+    int64_t bytes_per_s;  /* allowed on the link, for rule 2 */
     int64_t ask_first_ns; /* 0: SCHEDULER_ASK_FIRST_NS; tests and demos ask sooner */
     bool receipts;        /* false: a clip ends when manifest-final is reported (broker_ack) */
     bool ship_artifacts;
@@ -79,6 +81,9 @@ void scheduler_close(struct scheduler *scheduler);
 int scheduler_put(struct scheduler *scheduler, const struct job *job, int64_t now_ns);
 /* Time counts for questions only while connected. */
 void scheduler_connected(struct scheduler *scheduler, bool connected, int64_t now_ns);
+
+/* While receipts cannot be read (deaf) nothing asks for one: it would be missed, and the next question is an hour away. */
+void scheduler_deaf(struct scheduler *scheduler, bool deaf);
 
 /* 1 with what is to be sent next, 0 when nothing may be sent now. Changes nothing. */
 int scheduler_next(struct scheduler *scheduler, int64_t now_ns,

@@ -66,6 +66,7 @@ def main():
     broker, expected = KafkaBroker(topics=None), {}
     try:
         check_topics(broker)
+        broker.admin('config', topic('receipt'), 'message.timestamp.type=LogAppendTime')
         # Each drive is below the quota and both are not: what the first left must go while the second is recorded.
         with Stack(broker=broker, quota='1MiB') as stack:
             stack.start_sink()

@@ -23,11 +23,12 @@ BUILD = os.path.join(os.path.dirname(os.path.dirname(HERE)), 'build', 'kafka')
 LIBS, ARCHIVE, STAMP = os.path.join(BUILD, 'libs'), os.path.join(BUILD, 'classes.jsa'), os.path.join(BUILD, 'pom.xml')
 CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg'  # any base64 UUID of 22 characters
 READY_S, STOP_S = 90, 20
-PORTS = 4  # of a node: PLAINTEXT, SASL_SSL, SSL, CONTROLLER
+PORTS = 5  # of a node: PLAINTEXT, SASL_SSL, SSL, CONTROLLER, BEHIND (a proxy)
 # Serial GC and C1 only: ready in half the time of the JVM's defaults on two cores.
 JVM = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-XX:-UsePerfData', '-Djava.awt.headless=true', '-Xlog:cds=off',
        '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn', '-Dorg.slf4j.simpleLogger.showDateTime=true',
        '-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS', '-Dorg.slf4j.simpleLogger.log.kafka.server.BrokerServer=info']
+SECURE = ('SASL_SSL', 'SSL')
 USERS = {'car': 'car-secret', 'tool': 'tool-secret'}  # of SCRAM
 
 
@@ -84,13 +85,14 @@ def certificates(folder):
 
 class Cluster:
     """nodes: 1, or 3 with replication 3 and min.insync.replicas=2. secure: also listeners with SASL_SSL (SCRAM-SHA-256,
-    USERS) and SSL (mutual TLS, `User:CN=test-client`). extra: more lines of server.properties. jvm: more JVM options."""
+    USERS) and SSL (mutual TLS, `User:CN=test-client`). proxy_port: node 1 has one more listener, `behind`, which tells clients to come to this port
+    instead (proxy.py). extra: more lines of server.properties. jvm: more JVM options."""
 
-    def __init__(self, nodes=1, secure=False, extra='', jvm=(), heap='256m'):
+    def __init__(self, nodes=1, secure=False, extra='', jvm=(), heap='256m', proxy_port=None):
         if not available():
             raise RuntimeError('no Kafka under build/kafka: make test-deps')
         self.folder = tempfile.mkdtemp(prefix='roadloop-kafka-')
-        self.nodes, self.secure, self.extra, self.jvm, self.heap = nodes, secure, extra, list(jvm), heap
+        self.nodes, self.secure, self.extra, self.jvm, self.heap, self.proxy_port = nodes, secure, extra, list(jvm), heap, proxy_port
         self.port = free_ports(PORTS * nodes)
         self.processes = {}
         self.certs = os.path.join(self.folder, 'certs')
@@ -99,9 +101,9 @@ class Cluster:
         try:
             self._format_all()
             for node in self.ids():
-                self._launch(node)
+                self.launch(node)
             for node in self.ids():
-                self._wait_ready(node)
+                self.wait_ready(node)
         except BaseException:
             self.close()
             raise
@@ -122,18 +124,26 @@ class Cluster:
     bootstrap_sasl = property(lambda self: self._list(1))
     bootstrap_ssl = property(lambda self: self._list(2))
 
+    @property
+    def behind(self):
+        """Where a proxy finds node 1."""
+        return self.port + 4
+
     def _properties(self, node):
         copies, insync = (3, 2) if self.nodes >= 3 else (1, 1)
         names = ['PLAINTEXT', 'SASL_SSL', 'SSL'] if self.secure else ['PLAINTEXT']
         listeners = ','.join(f'{name}://{self._address(node, i)}' for i, name in enumerate(names))
+        told, names = listeners, names + ['BEHIND'] * bool(self.proxy_port)
+        if self.proxy_port:
+            listeners, told = listeners + f',BEHIND://{self._address(node, 4)}', told + f',BEHIND://127.0.0.1:{self.proxy_port}'
         voters = ','.join(f'{n}@{self._address(n, 3)}' for n in self.ids())
         lines = f'''process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
 listeners={listeners},CONTROLLER://{self._address(node, 3)}
-advertised.listeners={listeners}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,{','.join(f'{name}:{name}' for name in names)}
+advertised.listeners={told}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,{','.join(f'{name}:{name if self.secure and name in SECURE else "PLAINTEXT"}' for name in names)}
 inter.broker.listener.name=PLAINTEXT
 log.dirs={self._path(node, 'data')}
 auto.create.topics.enable=false
@@ -188,7 +198,7 @@ allow.everyone.if.no.acl.found=true
             if process.returncode:
                 raise RuntimeError('kafka: format failed:\n' + text)
 
-    def _launch(self, node):
+    def launch(self, node):
         archive = [f'-XX:SharedArchiveFile={ARCHIVE}'] if os.path.exists(ARCHIVE) and not self.jvm else []
         with open(self._path(node, 'log'), 'w') as log:
             self.processes[node] = subprocess.Popen(
@@ -199,7 +209,7 @@ allow.everyone.if.no.acl.found=true
         with open(self._path(node, 'log'), errors='replace') as f:
             return f.read()
 
-    def _wait_ready(self, node):
+    def wait_ready(self, node):
         end = time.monotonic() + READY_S
         while time.monotonic() < end:
             text = self.log(node)
@@ -230,8 +240,8 @@ allow.everyone.if.no.acl.found=true
             process.wait()
 
     def start(self, node=1):
-        self._launch(node)
-        self._wait_ready(node)
+        self.launch(node)
+        self.wait_ready(node)
 
     def pause(self, node=1):
         self.processes[node].send_signal(signal.SIGSTOP)

@@ -228,6 +228,11 @@ static void send_due(struct outgoing *o, int64_t now_ns)
         int rc = send_letter(o, letter);
         if (rc == -EAGAIN || rc == -ENOTCONN)
             return;
+        if (rc == -ENOENT) { /* no such topic at present: it may be made (again) */
+            letter->not_before_ns = now_ns + OUTGOING_RETRY_NS;
+            o->stats.retried++;
+            return;
+        }
         if (!rc) {
             letter->in_flight = true;
             continue;
