@@ -206,25 +206,6 @@ static void test_a_slow_link_holds_one_chunk(void **state)
     scheduler_close(s);
 }
 
-/* K51: without ears no question; chunks go on. */
-static void test_the_deaf_do_not_ask(void **state)
-{
-    struct scheduler *s = open_with(&fast);
-    struct job job = make_job(1, 3, 1, 1);
-
-    (void)state;
-    scheduler_deaf(s, true);
-    assert_int_equal(scheduler_put(s, &job, 0), 0);
-    send_done(s, SCHEDULER_OPEN, 0);
-    send_done(s, SCHEDULER_CHUNK, 0);
-    expect_nothing(s, 0);
-    scheduler_deaf(s, false);
-    send_done(s, SCHEDULER_FINAL, 0);
-    scheduler_deaf(s, true);
-    expect_nothing(s, SCHEDULER_ASK_FIRST_NS + NS_PER_S);
-    scheduler_close(s);
-}
-
 /* K43: artifacts have their reports before manifest-open, all chunks before manifest-final. */
 static void test_nothing_overtakes(void **state)
 {
@@ -587,7 +568,6 @@ int main(void)
         cmocka_unit_test(test_open_clips_are_bounded),
         cmocka_unit_test(test_bytes_in_flight_are_bounded),
         cmocka_unit_test(test_a_slow_link_holds_one_chunk),
-        cmocka_unit_test(test_the_deaf_do_not_ask),
         cmocka_unit_test(test_nothing_overtakes),
         cmocka_unit_test(test_question_schedule),
         cmocka_unit_test(test_questions_per_hour),

@@ -59,7 +59,7 @@ struct scheduler {
     uint32_t outcome_first, outcome_count;
     int64_t asked_at[SCHEDULER_ASKS_PER_HOUR]; /* ring of the last questions */
     uint64_t asked_total;
-    bool connected, deaf;
+    bool connected;
     int64_t connected_ns, connected_at_ns; /* time of connection up to connected_at_ns */
     struct scheduler_stats stats;
 };
@@ -323,10 +323,9 @@ static bool next_chunk(const struct entry *e, struct scheduler_action *action)
     return chunk_of(e, segment, e->next_index, false, action);
 }
 
-static bool next_final(const struct scheduler *s, const struct entry *e,
-                       struct scheduler_action *action)
+static bool next_final(const struct entry *e, struct scheduler_action *action)
 {
-    if (!is_whole(e) || !e->open_acked || e->chunks_in_flight || e->final_in_flight || s->deaf)
+    if (!is_whole(e) || !e->open_acked || e->chunks_in_flight || e->final_in_flight)
         return false;
     *action = (struct scheduler_action){ .what = SCHEDULER_FINAL, .final = &e->job.final,
                                          .bytes = ENVELOPE_COST };
@@ -343,7 +342,7 @@ static bool may_ask(const struct scheduler *s, int64_t now_ns)
 static bool next_question(const struct scheduler *s, const struct entry *e, int64_t now_ns,
                           struct scheduler_action *action)
 {
-    if (!s->config.receipts || e->question_in_flight || e->chunks_in_flight || !s->connected || s->deaf ||
+    if (!s->config.receipts || e->question_in_flight || e->chunks_in_flight || !s->connected ||
         clock_of(s, now_ns) < e->due_ns || !may_ask(s, now_ns))
         return false;
     *action = (struct scheduler_action){ .what = SCHEDULER_QUESTION, .final = &e->job.final,
@@ -359,7 +358,7 @@ static bool next_of(const struct scheduler *s, const struct entry *e, int64_t no
     case PHASE_OPEN:
         if (!e->open_acked && !e->open_in_flight)
             return next_opening(s, e, action); /* its report said: again */
-        return next_chunk(e, action) || next_final(s, e, action);
+        return next_chunk(e, action) || next_final(e, action);
     default: return next_chunk(e, action) || next_question(s, e, now_ns, action);
     }
 }
@@ -414,11 +413,6 @@ static int64_t most_in_flight(const struct scheduler *s)
         rate = measured;
     int64_t most = rate * (SCHEDULER_FLIGHT_NS / NS_PER_S);
     return !measured && most > SCHEDULER_FIRST_BYTES ? SCHEDULER_FIRST_BYTES : most;
-}
-
-void scheduler_deaf(struct scheduler *s, bool deaf)
-{
-    s->deaf = deaf;
 }
 
 int scheduler_next(struct scheduler *s, int64_t now_ns, struct scheduler_action *ret_action)

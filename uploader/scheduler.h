@@ -82,9 +82,6 @@ int scheduler_put(struct scheduler *scheduler, const struct job *job, int64_t no
 /* Time counts for questions only while connected. */
 void scheduler_connected(struct scheduler *scheduler, bool connected, int64_t now_ns);
 
-/* While receipts cannot be read (deaf) nothing asks for one: it would be missed, and the next question is an hour away. */
-void scheduler_deaf(struct scheduler *scheduler, bool deaf);
-
 /* 1 with what is to be sent next, 0 when nothing may be sent now. Changes nothing. */
 int scheduler_next(struct scheduler *scheduler, int64_t now_ns,
                    struct scheduler_action *ret_action);

@@ -470,14 +470,6 @@ static void listen_all(struct uploader *u, int64_t now_ns)
     }
 }
 
-static bool is_deaf(const struct uploader *u)
-{
-    for (unsigned i = 0; i < PSEUDONYMS; i++)
-        if (u->listening[i].pseudonym[0] && !u->listening[i].done)
-            return true;
-    return false;
-}
-
 static void want_pseudonym(struct uploader *u, const char *pseudonym)
 {
     if (!u->config.receipts || !pseudonym[0] || is_ours(u, pseudonym))
@@ -549,7 +541,6 @@ static void note_connection(struct uploader *u, int64_t now_ns)
 int64_t uploader_turn(struct uploader *u, int wait_ms, int64_t now_ns)
 {
     listen_all(u, now_ns);
-    scheduler_deaf(u->scheduler, is_deaf(u));
     take_reports(u, wait_ms, now_ns);
     note_connection(u, now_ns);
     if (u->config.receipts)

@@ -53,7 +53,7 @@ def until(condition, seconds, what):
 def run(*command, ok=(0,)):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode not in ok:
-        fail(f'exit status {done.returncode}: {" ".join(command)}\n{done.stderr.decode()[-3000:]}')
+        fail(f'exit status {done.returncode}: {" ".join(command)}\n{(done.stdout + done.stderr).decode()[-3000:]}')
     return done
 
 

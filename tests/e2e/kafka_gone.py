@@ -29,7 +29,8 @@ def made_anew(broker):
         broker.admin('create', topic('clip') + ':4')
         stack.finish_daemon(daemon, 120)
         until(lambda: len(stack.stored()) >= len(expected), 30, 'every clip in the dataset')
-        until(lambda: sink_metric(stack, 'sink_words_waiting') == 0, 20, 'every word of the sink has its report')
+        until(lambda: sink_metric(stack, 'sink_clips_stored_total') >= len(expected) and sink_metric(stack, 'sink_words_waiting') == 0, 20,
+              'every word of the sink has its report')
         stack.stop_sink()
         stack.check_dataset(expected)
         stack.check_books()
@@ -55,7 +56,8 @@ def truncated(broker):
         # The car asks for what has no receipt when it starts again, else after an hour.
         stack.finish_daemon(stack.start_daemon(), 90)
         until(lambda: len(stack.stored()) >= len(expected), 30, 'every clip in the dataset')
-        until(lambda: sink_metric(stack, 'sink_words_waiting') == 0, 20, 'every word of the sink has its report')
+        until(lambda: sink_metric(stack, 'sink_clips_stored_total') >= len(expected) and sink_metric(stack, 'sink_words_waiting') == 0, 20,
+              'every word of the sink has its report')
         stack.stop_sink()
         stack.check_dataset(expected)
         stack.check_books()
