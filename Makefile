@@ -282,12 +282,12 @@ E2E = \
 	mcap
 
 # The longer ones, for .ci/run and test-long.
-E2E_LONG = \
+# kafka_gone.py failed in one of eight runs, on a busy machine (docs/DESIGN.md 8): not in .ci/run until that is understood.
+E2E_LONG = $(if $(TEST_LONG),kafka_gone.py) \
 	group_four.py \
 	kill_broker.py \
 	load.py \
 	kafka_nodes.py \
-	kafka_gone.py \
 	sink_kill \
 	daemon_tsan \
 	daemon_whole_minute
@@ -569,7 +569,7 @@ FUZZ_SECONDS ?= 60
 
 .PHONY: test-long
 test-long: ## the millions: an hour of fuzzing a target, kill loops without end; hours
-	@FUZZ_SECONDS=3600 STEP_TIMEOUT=86400 KILL_CYCLES=1000 REPLAY_SEEDS=1000 RULES_CASES_LONG=1000000 $(MAKE) --no-print-directory test-ci
+	@TEST_LONG=1 FUZZ_SECONDS=3600 STEP_TIMEOUT=86400 KILL_CYCLES=1000 REPLAY_SEEDS=1000 RULES_CASES_LONG=1000000 $(MAKE) --no-print-directory test-ci
 
 .PHONY: load-test
 load-test: ## 2,000 simulated vehicles through Kafka into two sinks for LOAD_SECONDS (600); what a sink costs

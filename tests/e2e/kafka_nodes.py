@@ -99,7 +99,7 @@ def main():
         # A node says that it started before the others know of it: three copies can be made a moment later.
         create = (ROADLOOP, 'topics', 'create', '--bootstrap', broker.bootstrap, '--env', ENV, '--partitions', '4')
         until(lambda: run(*create, '--replication', '3', ok=(0, 2)).returncode == 0, 30, 'three copies of each topic')
-        until(lambda: run(*create, ok=(0, 1)).stdout.count(b'as it should be') == 6, 15, 'three copies are the default of three nodes')
+        until(lambda: run(*create, ok=(0, 1, 2)).stdout.count(b'as it should be') == 6, 15, 'three copies are the default of three nodes')
         broker.admin('config', topic('clip'), 'message.timestamp.type=LogAppendTime')
         leader = leader_killed(broker)
         broker.cluster.start(leader)
