@@ -12,8 +12,7 @@ void engine_mark(struct engine *e, uint32_t node)
     uint32_t word = node / 64;
 
     e->dirty[word] |= UINT64_C(1) << (node % 64);
-    if (word < e->dirty_low)
-        e->dirty_low = word;
+    e->dirty_map[word / 64] |= UINT64_C(1) << (word % 64);
 }
 
 static void mark_parents(struct engine *e, uint32_t node)
@@ -249,21 +248,29 @@ static struct cell evaluate(struct engine *e, uint32_t index)
 
 /* --- propagation ---------------------------------------------------------------------------- */
 
+/* Evaluates the nodes of one word; what they mark lies behind them, perhaps in the same word. */
+static void propagate_word(struct engine *e, uint32_t word)
+{
+    while (e->dirty[word]) {
+        uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(e->dirty[word]);
+        e->dirty[word] &= e->dirty[word] - 1;
+        struct cell now = evaluate(e, index);
+        if (same_cell(&e->graph->nodes[index], &now, &e->cells[index]))
+            continue;
+        e->cells[index] = now;
+        e->stats.flips++;
+        mark_parents(e, index);
+    }
+}
+
 static void propagate(struct engine *e)
 {
-    for (uint32_t word = e->dirty_low; word < e->dirty_words; word++) {
-        while (e->dirty[word]) {
-            uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(e->dirty[word]);
-            e->dirty[word] &= e->dirty[word] - 1;
-            struct cell now = evaluate(e, index);
-            if (same_cell(&e->graph->nodes[index], &now, &e->cells[index]))
-                continue;
-            e->cells[index] = now;
-            e->stats.flips++;
-            mark_parents(e, index); /* all of them lie behind */
+    for (uint32_t i = 0; i < e->map_words; i++)
+        while (e->dirty_map[i]) {
+            uint32_t bit = (uint32_t)__builtin_ctzll(e->dirty_map[i]);
+            propagate_word(e, i * 64 + bit);
+            e->dirty_map[i] &= ~(UINT64_C(1) << bit);
         }
-    }
-    e->dirty_low = e->dirty_words;
 }
 
 void engine_run_lives(struct engine *e)
@@ -301,6 +308,7 @@ static bool is_pulse_op(uint8_t op)
 void engine_evaluate_all(struct engine *e)
 {
     memset(e->dirty, 0, e->dirty_words * sizeof *e->dirty);
+    memset(e->dirty_map, 0, e->map_words * sizeof *e->dirty_map);
     for (uint32_t i = 0; i < e->graph->node_count; i++) {
         uint8_t op = e->graph->nodes[i].op;
         if (is_pulse_op(op))

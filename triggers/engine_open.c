@@ -24,7 +24,7 @@ static int open_graph(struct engine *e)
         e->op_count += op >= NODE_HELD;
     }
     e->dirty_words = (uint32_t)(nodes + 63) / 64;
-    e->dirty_low = e->dirty_words;
+    e->map_words = (e->dirty_words + 63) / 64;
     e->cells = room(nodes, sizeof *e->cells);
     e->slots = room(g->signal_count, sizeof *e->slots);
     e->memories = room(e->memory_count, sizeof *e->memories);
@@ -34,9 +34,10 @@ static int open_graph(struct engine *e)
     e->age_nodes = room(e->age_count, sizeof *e->age_nodes);
     e->age_slot = room(nodes, sizeof *e->age_slot);
     e->dirty = room(e->dirty_words, sizeof *e->dirty);
+    e->dirty_map = room(e->map_words, sizeof *e->dirty_map);
     e->pulses = room(e->memory_count + e->op_count, sizeof *e->pulses);
     if (!e->cells || !e->slots || !e->memories || !e->memory_of || !e->is_over || !e->is_sampled ||
-        !e->age_nodes || !e->age_slot || !e->dirty || !e->pulses)
+        !e->age_nodes || !e->age_slot || !e->dirty || !e->dirty_map || !e->pulses)
         return -ENOMEM;
     uint32_t ages = 0, memories = 0;
     for (uint32_t i = 0; i < nodes; i++) {
@@ -239,6 +240,7 @@ void engine_close(struct engine *e)
     free(e->age_nodes);
     free(e->age_slot);
     free(e->dirty);
+    free(e->dirty_map);
     free(e->pulses);
     free(e->root_begin);
     free(e->root_lives);

@@ -102,7 +102,9 @@ struct engine {
     int32_t *age_slot;        /* of a node, or -1 */
     uint32_t age_count, memory_count;
     uint64_t *dirty;          /* bits of nodes */
-    uint32_t dirty_words, dirty_low;
+    uint64_t *dirty_map;      /* bits of words of dirty that are not 0: cost must not follow the
+                               * number of nodes */
+    uint32_t dirty_words, map_words;
     uint32_t *pulses;         /* nodes that are T in this pass */
     uint32_t pulse_count;
     uint32_t *root_begin, *root_lives; /* lives of node n */
