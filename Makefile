@@ -197,6 +197,7 @@ SINK_SRC = \
 	tools/sink/walk.c
 
 TOOLS_SRC = \
+	tools/yaml_map.c \
 	tools/cmd_test.c \
 	tools/rulestest/expect.c \
 	tools/rulestest/mutate.c \

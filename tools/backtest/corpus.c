@@ -2,8 +2,8 @@
  *   format: 1
  *   drives:
  *     - {logs: [a.log.zst], dbc: ["can0=a.dbc"], rules: [a.yaml]} */
-#include "proto/yaml.h"
 #include "tools/backtest/backtest.h"
+#include "tools/yaml_map.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,24 +14,6 @@ static int complain(const struct yaml_tree *tree, const struct yaml_node *node, 
 {
     return err_at(err, -EBADMSG, yaml_file(tree), node ? node->line : 1, node ? node->column : 1,
                   "%s", text);
-}
-
-/* "can0=x.dbc" beside corpora/c.yaml is "can0=corpora/x.dbc". */
-static const char *beside(struct backtest *backtest, const struct yaml_tree *tree, const char *item,
-                          bool has_bus)
-{
-    const char *slash = strrchr(yaml_file(tree), '/');
-    const char *equals = has_bus ? strchr(item, '=') : NULL;
-    size_t bus = equals ? (size_t)(equals - item) + 1 : 0;
-    size_t folder = slash && item[bus] != '/' ? (size_t)(slash - yaml_file(tree)) + 1 : 0;
-    char *path = arena_alloc(&backtest->arena, bus + folder + strlen(item + bus) + 1);
-
-    if (path) {
-        memcpy(path, item, bus);
-        memcpy(path + bus, yaml_file(tree), folder);
-        memcpy(path + bus + folder, item + bus, strlen(item + bus) + 1);
-    }
-    return path;
 }
 
 static int read_list(struct backtest *backtest, const struct yaml_tree *tree,
@@ -45,28 +27,11 @@ static int read_list(struct backtest *backtest, const struct yaml_tree *tree,
     for (const struct yaml_node *n = node->first; n; n = n->next) {
         if (n->kind != YAML_TEXT || !n->len)
             return complain(tree, n, err, "is no path");
-        const char *path = beside(backtest, tree, n->text, has_bus);
+        const char *path = yaml_map_path(&backtest->arena, tree, n->text, has_bus);
         if (!path)
             return err_plain(err, -ENOMEM, "no memory");
         if (backtest_list_add(list, path))
             return complain(tree, n, err, "is one too many: at most 16 in a list");
-    }
-    return 0;
-}
-
-static int check_keys(const struct yaml_tree *tree, const struct yaml_node *map,
-                      const char *const *known, size_t count, struct err *err)
-{
-    for (const struct yaml_node *n = map->first; n; n = n->next) {
-        size_t i = 0;
-        while (i < count && strcmp(known[i], n->key) != 0)
-            i++;
-        if (i < count)
-            continue;
-        const char *near = err_nearest(n->key, known, count);
-        return err_at(err, -EBADMSG, yaml_file(tree), n->key_line, n->key_column,
-                      "unknown key '%s'%s%s%s", n->key, near ? "; did you mean '" : "",
-                      near ? near : "", near ? "'?" : "");
     }
     return 0;
 }
@@ -79,7 +44,7 @@ static int read_drive(struct backtest *backtest, const struct yaml_tree *tree,
 
     if (node->kind != YAML_MAP)
         return complain(tree, node, err, "is no map; a drive is {logs: [...], dbc: [...]}");
-    int rc = check_keys(tree, node, keys, sizeof keys / sizeof *keys, err);
+    int rc = yaml_map_check(tree, node, keys, sizeof keys / sizeof *keys, err);
     if (rc)
         return rc;
     if (backtest_add_log(backtest, NULL))
@@ -105,7 +70,7 @@ static int read_corpus(struct backtest *backtest, const struct yaml_tree *tree, 
         strcmp(format->text, "1") != 0)
         return complain(tree, format ? format : root, err,
                         "a corpus begins with 'format: 1' and 'drives:'");
-    int rc = check_keys(tree, root, keys, sizeof keys / sizeof *keys, err);
+    int rc = yaml_map_check(tree, root, keys, sizeof keys / sizeof *keys, err);
     if (rc)
         return rc;
     if (!drives || drives->kind != YAML_LIST)

@@ -1,5 +1,8 @@
 #include "tools/rulestest/expect.h"
 
+#include "proto/clip_json.h"
+#include "tools/yaml_map.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -37,27 +40,10 @@ static int wrong(const struct expectation *e, const struct yaml_node *node, stru
     return err_at(err, -EBADMSG, yaml_file(e->tree), node->line, node->column, "%s", text);
 }
 
-static int check_keys(const struct expectation *e, const struct yaml_node *map,
-                      const char *const *known, size_t count, struct err *err)
-{
-    for (const struct yaml_node *n = map->first; n; n = n->next) {
-        size_t i = 0;
-        while (i < count && strcmp(known[i], n->key) != 0)
-            i++;
-        if (i < count)
-            continue;
-        const char *near = err_nearest(n->key, known, count);
-        return err_at(err, -EBADMSG, yaml_file(e->tree), n->key_line, n->key_column,
-                      "unknown key '%s'%s%s%s", n->key, near ? "; did you mean '" : "",
-                      near ? near : "", near ? "'?" : "");
-    }
-    return 0;
-}
-
 /* "1120ms" for people: seconds without trailing zeros. */
 static const char *time_text(int64_t ns, char text[32])
 {
-    (void)snprintf(text, 32, "%.9f", (double)ns / 1e9);
+    clip_json_time(ns, text);
     for (size_t n = strlen(text); n > 2 && text[n - 1] == '0' && text[n - 2] != '.'; n--)
         text[n - 1] = '\0';
     return text;
@@ -175,7 +161,7 @@ static int check_fire(const struct expectation *e, const struct yaml_node *node,
 
     if (node->kind != YAML_MAP)
         return wrong(e, node, err, "a fire is a map like {at: 1120ms}");
-    int rc = check_keys(e, node, known, sizeof known / sizeof *known, err);
+    int rc = yaml_map_check(e->tree, node, known, sizeof known / sizeof *known, err);
     if (!rc)
         rc = check_time(e, yaml_get(node, "start"), "the start", got->start_ns, verdict, err);
     if (!rc)
@@ -299,7 +285,7 @@ int expect_check(const struct expectation *e, const struct outcome *outcome,
     if (e->node && e->node->kind != YAML_MAP)
         return wrong(e, e->node, err, "expect is a map like {fires: []}");
     if (e->node)
-        rc = check_keys(e, e->node, known, sizeof known / sizeof *known, err);
+        rc = yaml_map_check(e->tree, e->node, known, sizeof known / sizeof *known, err);
     if (!rc)
         rc = check_fires(e, yaml_get(e->node, "fires"), outcome, verdict, err);
     if (!rc && count)

@@ -2,6 +2,7 @@
 
 #include "proto/encode.h"
 #include "tools/rulestest/samples.h"
+#include "tools/yaml_map.h"
 #include "triggers/unit.h"
 
 #include <errno.h>
@@ -323,15 +324,7 @@ static int check_input_keys(struct build *b, const struct stimulus_input *from)
 {
     static const char *const known[] = { "signal", "every", "values", "at", "repeat" };
 
-    for (const struct yaml_node *n = from->node->first; n; n = n->next) {
-        size_t i = 0;
-        while (i < sizeof known / sizeof *known && strcmp(known[i], n->key) != 0)
-            i++;
-        if (i == sizeof known / sizeof *known)
-            return err_at(b->err, -EBADMSG, yaml_file(from->tree), n->key_line, n->key_column,
-                          "unknown key '%s' of an input", n->key);
-    }
-    return 0;
+    return yaml_map_check(from->tree, from->node, known, sizeof known / sizeof *known, b->err);
 }
 
 static int read_input(struct build *b, const struct stimulus_input *from)

@@ -1,6 +1,7 @@
 #include "tools/rulestest/testfile.h"
 
 #include "tools/rulestest/expect.h"
+#include "tools/yaml_map.h"
 #include "triggers/ruleset.h"
 
 #include <errno.h>
@@ -17,41 +18,7 @@ static int bad(const struct testfile *t, const struct yaml_node *node, struct er
     return err_at(err, -EBADMSG, yaml_file(t->tree), node->line, node->column, "%s%s", text, detail);
 }
 
-static int check_keys(const struct testfile *t, const struct yaml_node *map,
-                      const char *const *known, size_t count, struct err *err)
-{
-    for (const struct yaml_node *n = map->first; n; n = n->next) {
-        size_t i = 0;
-        while (i < count && strcmp(known[i], n->key) != 0)
-            i++;
-        if (i < count)
-            continue;
-        const char *near = err_nearest(n->key, known, count);
-        return err_at(err, -EBADMSG, yaml_file(t->tree), n->key_line, n->key_column,
-                      "unknown key '%s'%s%s%s", n->key, near ? "; did you mean '" : "",
-                      near ? near : "", near ? "'?" : "");
-    }
-    return 0;
-}
-
 /* --- opening --- */
-
-/* Paths stand beside the test file; "can0=x.dbc" has its bus before. */
-static const char *beside(struct testfile *t, const char *item, bool has_bus)
-{
-    const char *slash = strrchr(yaml_file(t->tree), '/');
-    const char *equals = has_bus ? strchr(item, '=') : NULL;
-    size_t bus = equals ? (size_t)(equals - item) + 1 : 0;
-    size_t folder = slash && item[bus] != '/' ? (size_t)(slash - yaml_file(t->tree)) + 1 : 0;
-    char *path = arena_alloc(&t->arena, bus + folder + strlen(item + bus) + 1);
-
-    if (!path)
-        return NULL;
-    memcpy(path, item, bus);
-    memcpy(path + bus, yaml_file(t->tree), folder);
-    memcpy(path + bus + folder, item + bus, strlen(item + bus) + 1);
-    return path;
-}
 
 static int read_paths(struct testfile *t, const struct yaml_node *list, bool has_bus,
                       const char **paths, uint32_t *count, struct err *err)
@@ -61,7 +28,7 @@ static int read_paths(struct testfile *t, const struct yaml_node *list, bool has
     for (const struct yaml_node *n = list ? list->first : NULL; n; n = n->next) {
         if (n->kind != YAML_TEXT || !n->len || *count == TESTFILE_LIST_MAX)
             return bad(t, n, err, "is no path, or one too many", "");
-        paths[*count] = beside(t, n->text, has_bus);
+        paths[*count] = yaml_map_path(&t->arena, t->tree, n->text, has_bus);
         if (!paths[(*count)++])
             return err_plain(err, -ENOMEM, "no memory");
     }
@@ -79,7 +46,7 @@ static int read_cases(struct testfile *t, const struct yaml_node *list, struct e
         const struct yaml_node *name = yaml_get(n, "name");
         if (n->kind != YAML_MAP || !name || name->kind != YAML_TEXT)
             return bad(t, n, err, "a test is a map with a 'name'", "");
-        int rc = check_keys(t, n, known, sizeof known / sizeof *known, err);
+        int rc = yaml_map_check(t->tree, n, known, sizeof known / sizeof *known, err);
         if (rc)
             return rc;
         if (t->case_count == TESTFILE_CASES_MAX)
@@ -97,7 +64,7 @@ static int read_file(struct testfile *t, struct err *err)
     if (root->kind != YAML_MAP || !format || format->kind != YAML_TEXT ||
         strcmp(format->text, "1") != 0)
         return bad(t, format ? format : root, err, "a file of tests begins with 'format: 1'", "");
-    int rc = check_keys(t, root, known, sizeof known / sizeof *known, err);
+    int rc = yaml_map_check(t->tree, root, known, sizeof known / sizeof *known, err);
     if (!rc)
         rc = read_paths(t, yaml_get(root, "packs"), false, t->packs, &t->pack_count, err);
     if (!rc && !t->pack_count)
@@ -339,7 +306,7 @@ static int run_setup(struct testfile *t, const struct chain *chain,
                      struct diags *diags, struct verdict *verdict, struct err *err)
 {
     const struct yaml_node *log = look_up(chain, "log");
-    const char *path = log && log->kind == YAML_TEXT ? beside(t, log->text, false) : NULL;
+    const char *path = log && log->kind == YAML_TEXT ? yaml_map_path(&t->arena, t->tree, log->text, false) : NULL;
     struct stimulus stimulus = { .count = 0 };
     struct outcome replay = { .events = NULL }, live = { .events = NULL };
     struct outcome_setup setup = { .packs = packs, .pack_count = t->pack_count, .dbcs = t->dbcs,
