@@ -1,4 +1,5 @@
 /* The dataset: a clip gets in once, whole, whichever step is the last before a crash. */
+#include "proto/clip_json.h"
 #include "tests/sink_clips.h"
 #include "tools/sink/publish.h"
 #include "tools/sink/walk.h"
@@ -472,7 +473,7 @@ static void test_times_keep_every_nanosecond(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
-        record_time(times[i], text);
+        clip_json_time(times[i], text);
         assert_int_equal(record_time_read(text, &back), 0);
         assert_true(back == times[i]);
     }

@@ -1,5 +1,6 @@
 /* roadloop replay: recordings through the objects of the daemon; events and clips as a table or as
  * JSON lines. */
+#include "proto/clip_json.h"
 #include "proto/formats/lines.h"
 #include "proto/json.h"
 #include "tools/cmd.h"
@@ -36,13 +37,9 @@ struct printer {
 
 /* --- text --- */
 
-/* Seconds with nine decimals, exact. */
 static const char *seconds_text(int64_t ns, char text[TIME_TEXT])
 {
-    uint64_t magnitude = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
-
-    (void)snprintf(text, TIME_TEXT, "%s%" PRIu64 ".%09" PRIu64, ns < 0 ? "-" : "",
-                   magnitude / 1000000000u, magnitude % 1000000000u);
+    clip_json_time(ns, text);
     return text;
 }
 

@@ -1,5 +1,5 @@
 /* One object a line: "item" says what it is. */
-#include "proto/json.h"
+#include "proto/clip_json.h"
 #include "tools/backtest/diff.h"
 #include "tools/backtest/report.h"
 #include "tools/backtest/statistics.h"
@@ -57,9 +57,10 @@ static void rule_line(const struct report *report, const struct tally *tally, ui
 
 static void time_field(struct json_text *line, const char *key, int64_t ns)
 {
-    json_printf(line, ",\"%s\":\"%s%" PRId64 ".%09" PRId64 "\"", key, ns < 0 ? "-" : "",
-                ns < 0 ? -(ns / NS_PER_S) : ns / NS_PER_S,
-                ns < 0 ? -(ns % NS_PER_S) : ns % NS_PER_S);
+    char text[32];
+
+    clip_json_time(ns, text);
+    json_printf(line, ",\"%s\":\"%s\"", key, text);
 }
 
 static void event_lines(const struct backtest *backtest, char *bytes)

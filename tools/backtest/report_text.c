@@ -1,3 +1,4 @@
+#include "proto/clip_json.h"
 #include "tools/backtest/diff.h"
 #include "tools/backtest/report.h"
 #include "tools/backtest/statistics.h"
@@ -101,7 +102,10 @@ static void events(const struct backtest *backtest)
     (void)printf("\n");
     for (size_t i = 0; i < t->event_count; i++) {
         const struct tally_event *e = &t->events[i];
-        (void)printf("%20.9f  %-36s %s\n", (double)e->fire_ns / 1e9, t->rules[e->rule].id,
+        char time[32];
+
+        clip_json_time(e->fire_ns, time);
+        (void)printf("%20s  %-36s %s\n", time, t->rules[e->rule].id,
                      backtest->drives[e->drive].logs.items[0]);
     }
 }
@@ -121,8 +125,9 @@ static int differences(const struct backtest *backtest, struct err *err)
         const struct diff_event *e = &diff.events[i];
         if (e->kind == DIFF_SAME || shown++ >= DIFFS_SHOWN)
             continue;
-        (void)printf("  %-7s %-36s %18.9f", diff_names[e->kind], e->rule,
-                     (double)(e->kind == DIFF_LOST ? e->old_fire_ns : e->fire_ns) / 1e9);
+        char time[32];
+        clip_json_time(e->kind == DIFF_LOST ? e->old_fire_ns : e->fire_ns, time);
+        (void)printf("  %-7s %-36s %20s", diff_names[e->kind], e->rule, time);
         if (e->kind == DIFF_MOVED)
             (void)printf(" (%+.3f s)", (double)(e->fire_ns - e->old_fire_ns) / 1e9);
         (void)printf("  %s\n", backtest->drives[e->drive].logs.items[0]);

@@ -3,7 +3,6 @@
 #include "daemon/generation.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -102,56 +101,78 @@ static void on_clip(void *context, const struct replay_clip *clip)
 
 /* --- as replay --- */
 
-static void put_line(FILE *file, const struct stimulus *s, const struct frame *frame)
+static int put_frames(const struct stimulus *s, struct recording_writer *writer, struct err *err)
 {
-    (void)fprintf(file, "(%" PRId64 ".%09" PRId64 ") %s ", frame->stamp_ns / NS_PER_S,
-                  frame->stamp_ns % NS_PER_S, s->sources.items[frame->source].name);
-    (void)fprintf(file, frame->flags & FRAME_EFF ? "%08" PRIX32 "#" : "%03" PRIX32 "#", frame->id);
-    if (frame->flags & FRAME_FD)
-        (void)fputs("#0", file);
-    for (uint32_t i = 0; i < frame->len; i++)
-        (void)fprintf(file, "%02X", frame->data[i]);
-    (void)fputc('\n', file);
+    struct recording_item item = { .kind = RECORDING_FRAME };
+    int rc = 0;
+
+    for (uint32_t i = 0; !rc && i < s->count; i++) {
+        item.row.frame = s->frames[i];
+        rc = recording_writer_put(writer, &item, err);
+    }
+    return rc ? rc : recording_writer_commit(writer, err);
 }
 
-static int write_log(const struct stimulus *s, char *path, struct err *err)
+static int write_log(const struct stimulus *s, const char *path, struct err *err)
 {
-    int fd = mkstemps(path, 4);
-    FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
+    const struct recording_writer_config config = { .path = path, .sources = &s->sources };
+    struct recording_writer *writer = NULL;
+    int rc = recording_writer_open(&config, &writer, err);
 
-    if (!file)
-        return err_at(err, -errno, path, 0, 0, "cannot be written: %s", strerror(errno));
-    for (uint32_t i = 0; i < s->count; i++)
-        put_line(file, s, &s->frames[i]);
-    int failed = ferror(file);
-    if (fclose(file) || failed)
-        return err_at(err, -EIO, path, 0, 0, "cannot be written: %s", strerror(errno));
+    if (!rc)
+        rc = put_frames(s, writer, err);
+    recording_writer_close(writer);
+    return rc;
+}
+
+/* A folder for the log of one case. */
+static int make_folder(char *folder, size_t size, struct err *err)
+{
+    const char *temporary = getenv("TMPDIR");
+
+    (void)snprintf(folder, size, "%.400s/roadloop-test-XXXXXX",
+                   temporary && temporary[0] ? temporary : "/tmp");
+    if (!mkdtemp(folder))
+        return err_at(err, -errno, folder, 0, 0, "cannot be made: %s", strerror(errno));
     return 0;
+}
+
+static int run_log(const struct outcome_setup *setup, const char *path, struct diags *diags,
+                   struct outcome *outcome, struct err *err)
+{
+    const struct replay_listener listener = { outcome, NULL, on_note, on_clip };
+    struct replay_options options = { .texts = setup->packs,
+                                      .text_count = setup->pack_count,
+                                      .dbc_count = setup->dbc_count,
+                                      .log_count = path ? 1 : setup->log_count,
+                                      .other_rules = true };
+    struct replay_stats stats;
+
+    options.logs[0] = path;
+    for (uint32_t i = 0; !path && i < setup->log_count; i++)
+        options.logs[i] = setup->logs[i];
+    for (uint32_t i = 0; i < setup->dbc_count; i++)
+        options.dbcs[i] = setup->dbcs[i];
+    return replay_run(&options, &listener, diags, &stats, err);
 }
 
 int outcome_replay(const struct outcome_setup *setup, struct diags *diags, struct outcome *outcome,
                    struct err *err)
 {
-    char path[] = "/tmp/roadloop-test-XXXXXX.log";
-    const struct replay_listener listener = { outcome, NULL, on_note, on_clip };
-    struct replay_options options = { .texts = setup->packs,
-                                      .text_count = setup->pack_count,
-                                      .dbc_count = setup->dbc_count,
-                                      .log_count = setup->stimulus ? 1 : setup->log_count,
-                                      .other_rules = true };
-    struct replay_stats stats;
-    int rc = setup->stimulus ? write_log(setup->stimulus, path, err) : 0;
+    char folder[512], path[544];
 
-    options.logs[0] = path;
-    for (uint32_t i = 0; !setup->stimulus && i < setup->log_count; i++)
-        options.logs[i] = setup->logs[i];
-    for (uint32_t i = 0; i < setup->dbc_count; i++)
-        options.dbcs[i] = setup->dbcs[i];
     outcome->base_ns = setup->stimulus ? STIMULUS_BASE_NS : 0;
+    if (!setup->stimulus)
+        return run_log(setup, NULL, diags, outcome, err);
+    int rc = make_folder(folder, sizeof folder, err);
+    if (rc)
+        return rc;
+    (void)snprintf(path, sizeof path, "%s/case.log", folder);
+    rc = write_log(setup->stimulus, path, err);
     if (!rc)
-        rc = replay_run(&options, &listener, diags, &stats, err);
-    if (setup->stimulus)
-        (void)unlink(path);
+        rc = run_log(setup, path, diags, outcome, err);
+    (void)unlink(path);
+    (void)rmdir(folder);
     return rc;
 }
 

@@ -1,5 +1,6 @@
 #include "tools/sink/facts.h"
 
+#include "proto/clip_json.h"
 #include "tools/sink/record.h"
 
 #include <errno.h>
@@ -31,7 +32,7 @@ static json_t *time_of(int64_t mono_ns, int64_t offset_ns)
 {
     char text[32];
 
-    record_time(mono_ns - offset_ns, text);
+    clip_json_time(mono_ns - offset_ns, text);
     return json_string(text);
 }
 

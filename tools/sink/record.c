@@ -1,5 +1,7 @@
 #include "tools/sink/record.h"
 
+#include "proto/clip_json.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -15,14 +17,6 @@ const char *record_status_name(enum record_status status)
     static const char *const names[] = { "complete", "raw_only", "partial", "quarantined" };
 
     return (unsigned)status < 4 ? names[status] : "unknown";
-}
-
-void record_time(int64_t ns, char text[32])
-{
-    uint64_t size = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
-
-    (void)snprintf(text, 32, "%s%" PRIu64 ".%09" PRIu64, ns < 0 ? "-" : "", size / 1000000000,
-                   size % 1000000000);
 }
 
 int record_time_read(const char *text, int64_t *ret_ns)
@@ -61,7 +55,7 @@ static json_t *time_json(int64_t ns)
 {
     char text[32];
 
-    record_time(ns, text);
+    clip_json_time(ns, text);
     return json_string(text);
 }
 

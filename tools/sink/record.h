@@ -44,8 +44,7 @@ char *record_write(const struct record *record, const struct json_t *content);
 int record_read(const char *text, size_t size, struct record *ret_record, struct err *err);
 void record_deinit(struct record *record); /* frees bitmaps; takes a zeroed one */
 
-/* "-1.500000000"; text holds 32 bytes. And back: -EINVAL. */
-void record_time(int64_t ns, char text[32]);
+/* What clip_json_time writes, "-1.500000000". Returns 0 or -EINVAL. */
 int record_time_read(const char *text, int64_t *ret_ns);
 
 #endif
