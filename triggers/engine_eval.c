@@ -304,20 +304,29 @@ static bool is_pulse_op(uint8_t op)
     return op == NODE_RISE || op == NODE_FALL || op == NODE_CHANGED || op_is_pulse(op);
 }
 
-/* Every node once, as at load: no pulses, no flips counted, memories taken where they are empty. */
-void engine_evaluate_all(struct engine *e)
+/* Each marked node once, as at load: no pulses, no flips counted, memories taken where they are empty. */
+void engine_evaluate_marked(struct engine *e)
 {
-    memset(e->dirty, 0, e->dirty_words * sizeof *e->dirty);
-    memset(e->dirty_map, 0, e->map_words * sizeof *e->dirty_map);
     for (uint32_t i = 0; i < e->graph->node_count; i++) {
         uint8_t op = e->graph->nodes[i].op;
+        if (!(e->dirty[i / 64] >> (i % 64) & 1))
+            continue;
         if (is_pulse_op(op))
             e->cells[i] = logic(LOGIC_F); /* a loaded memory is older than its unknown operand */
         e->cells[i] = evaluate(e, i);
         if (is_pulse_op(op) && e->cells[i].v == LOGIC_T)
             e->cells[i] = logic(LOGIC_F);
     }
+    memset(e->dirty, 0, e->dirty_words * sizeof *e->dirty);
+    memset(e->dirty_map, 0, e->map_words * sizeof *e->dirty_map);
     e->pulse_count = 0;
     for (uint32_t i = 0; i < e->life_count; i++)
         engine_touch(e, i);
+}
+
+void engine_evaluate_all(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->graph->node_count; i++)
+        engine_mark(e, i);
+    engine_evaluate_marked(e);
 }

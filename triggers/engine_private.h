@@ -133,6 +133,7 @@ void engine_rearm(struct engine *e);
 /* engine_eval.c */
 void engine_mark(struct engine *e, uint32_t node);
 void engine_evaluate_all(struct engine *e);
+void engine_evaluate_marked(struct engine *e);
 void engine_settle(struct engine *e);
 void engine_run_lives(struct engine *e);
 /* The node has its value during this pass only and is F in the next. */
@@ -161,5 +162,12 @@ void life_close(struct engine *e, uint32_t life, enum rule_reason reason);
 void life_reset(struct engine *e, uint32_t life);
 void life_note(struct engine *e, uint32_t life);
 void life_arm(struct engine *e, uint32_t life, int64_t due_ns);
+
+/* Does a window of d, now, hold what was at t_ns? Exactly d ago counts at a step and no longer at the timer
+ * (rules.md 2, instant 1). */
+static inline bool engine_sees(const struct engine *e, int64_t t_ns, int64_t d_ns)
+{
+    return e->by_timer ? t_ns > e->now_ns - d_ns : t_ns >= e->now_ns - d_ns;
+}
 
 #endif

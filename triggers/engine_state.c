@@ -475,32 +475,38 @@ static void move_signals(const struct engine *old, struct engine *next)
             }
 }
 
-static void move_memories(const struct engine *old, struct engine *next)
+/* The node of equal structure, or -1. Both graphs mostly have the same order, so the search goes on
+ * behind the last one found. */
+static int32_t find_twin(const struct graph *old, uint64_t hash, uint32_t *at)
 {
-    for (uint32_t i = 0; i < next->graph->node_count; i++) {
-        if (next->memory_of[i] < 0)
+    for (uint32_t i = 0; i < old->node_count; i++) {
+        uint32_t k = *at + i < old->node_count ? *at + i : *at + i - old->node_count;
+        if (old->node_hash[k] != hash)
             continue;
-        for (uint32_t k = 0; k < old->graph->node_count; k++)
-            if (old->memory_of[k] >= 0 && old->graph->node_hash[k] == next->graph->node_hash[i]) {
-                next->memories[next->memory_of[i]] = old->memories[old->memory_of[k]];
-                break;
-            }
+        *at = k + 1 < old->node_count ? k + 1 : 0;
+        return (int32_t)k;
     }
+    return -1;
 }
 
-/* Operators of equal structure go on with what they remember and the value they had. */
-static void move_ops(const struct engine *old, struct engine *next)
+/* Nodes of equal structure go on with the value that they had and what they remember: a reload is no
+ * evaluation of theirs, which would swallow an edge whose timer is due at this very instant. The others are
+ * marked. */
+static void move_nodes(const struct engine *old, struct engine *next)
 {
-    for (uint32_t i = 0; i < next->op_count; i++) {
-        uint32_t to = next->op_nodes[i];
-        for (uint32_t k = 0; k < old->op_count; k++) {
-            uint32_t from = old->op_nodes[k];
-            if (old->graph->node_hash[from] != next->graph->node_hash[to])
-                continue;
-            memcpy(next->op_states[to], old->op_states[from], op_size(&next->graph->nodes[to]));
-            next->cells[to] = old->cells[from];
-            break;
+    uint32_t at = 0;
+
+    for (uint32_t i = 0; i < next->graph->node_count; i++) {
+        int32_t k = find_twin(old->graph, next->graph->node_hash[i], &at);
+        if (k < 0) {
+            engine_mark(next, i);
+            continue;
         }
+        next->cells[i] = old->cells[k];
+        if (next->memory_of[i] >= 0)
+            next->memories[next->memory_of[i]] = old->memories[old->memory_of[k]];
+        if (next->op_states[i])
+            memcpy(next->op_states[i], old->op_states[k], op_size(&next->graph->nodes[i]));
     }
 }
 
@@ -544,8 +550,7 @@ void engine_reload(struct engine *old, struct engine *next, int64_t mono_ns)
     next->instant = old->instant;
     for (uint32_t i = 0; i < next->op_count; i++)
         op_reset(next, next->op_nodes[i]);
-    move_memories(old, next);
-    move_ops(old, next);
+    move_nodes(old, next);
     move_rules(old, next);
     for (uint32_t i = 0; i < old->life_count; i++)
         life_close(old, i, REASON_RELOAD);
@@ -554,6 +559,6 @@ void engine_reload(struct engine *old, struct engine *next, int64_t mono_ns)
     next->stats = old->stats;
     next->has_begun = true;
     engine_rearm(next);
-    engine_evaluate_all(next);
+    engine_evaluate_marked(next);
     engine_settle(next);
 }

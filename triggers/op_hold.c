@@ -2,12 +2,6 @@
  * leaves behind the time at which it ended; nothing else of the past is kept. */
 #include "triggers/engine_private.h"
 
-/* Did what ended at end_ns lie in the window of d at this instant? */
-static bool is_inside(const struct engine *e, int64_t end_ns, int64_t d)
-{
-    return e->by_timer ? end_ns > e->now_ns - d : end_ns >= e->now_ns - d;
-}
-
 static uint8_t child(const struct engine *e, uint32_t index, int which)
 {
     return e->cells[e->graph->nodes[index].child[which]].v;
@@ -53,7 +47,7 @@ static struct cell hold_eval(struct engine *e, uint32_t index, struct op_state *
             state->due_ns = TIMER_NEVER;
             return op_logic(v);
         }
-        if (h->was[v] && is_inside(e, h->end_ns[v], n->k0.i)) {
+        if (h->was[v] && engine_sees(e, h->end_ns[v], n->k0.i)) {
             op_arm(e, index, h->end_ns[v] + n->k0.i);
             return op_logic(v);
         }
@@ -105,7 +99,7 @@ static struct cell since_eval(struct engine *e, uint32_t index, struct op_state 
         if (q >= v || !d) {
             value = v;
             state->due_ns = TIMER_NEVER;
-        } else if (is_inside(e, s->at[v - 1].end_ns, d)) {
+        } else if (engine_sees(e, s->at[v - 1].end_ns, d)) {
             value = v;
             op_arm(e, index, s->at[v - 1].end_ns + d);
         }

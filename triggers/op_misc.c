@@ -49,9 +49,7 @@ static struct cell frozen_eval(struct engine *e, uint32_t index, struct op_state
         frozen_sample(f, x, e->now_ns);
     if (!f->has_run) /* known, but no sample of it came here yet: a clip's seed */
         return op_logic(LOGIC_U);
-    bool has_passed = e->by_timer ? f->run_ns <= e->now_ns - n->k0.i
-                                  : f->run_ns < e->now_ns - n->k0.i;
-    if (has_passed)
+    if (!engine_sees(e, f->run_ns, n->k0.i))
         return op_logic(f->samples >= 2 ? LOGIC_T : LOGIC_F);
     op_arm(e, index, f->run_ns + n->k0.i);
     return op_logic(f->is_changed ? LOGIC_F : LOGIC_U);
@@ -126,9 +124,8 @@ static struct cell edges_eval(struct engine *e, uint32_t index, struct op_state 
     const struct node *n = &e->graph->nodes[index];
     struct edges *s = (struct edges *)state;
     uint8_t p = e->cells[n->child[0]].v;
-    int64_t from = e->now_ns - n->k0.i;
 
-    while (s->count && (e->by_timer ? s->at_ns[s->first] <= from : s->at_ns[s->first] < from)) {
+    while (s->count && !engine_sees(e, s->at_ns[s->first], n->k0.i)) {
         s->first = (s->first + 1) % EDGES_MAX;
         s->count--;
     }

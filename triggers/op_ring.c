@@ -57,7 +57,7 @@ static void put(struct engine *e, const struct node *n, struct window *w,
     *window_at(w, last) = *new;
 }
 
-bool window_update(struct engine *e, uint32_t index, struct window *w)
+void window_update(struct engine *e, uint32_t index, struct window *w)
 {
     const struct node *n = &e->graph->nodes[index];
     const struct cell *cell = &e->cells[n->child[0]];
@@ -69,11 +69,10 @@ bool window_update(struct engine *e, uint32_t index, struct window *w)
         const struct window_entry *last = window_at(w, w->count - 1);
         bool logical = e->graph->nodes[n->child[0]].type == TYPE_LOGIC;
         if (last->v == cell->v && (logical || cell->v == LOGIC_U || last->i == cell->i))
-            return false;
+            return;
     }
     put(e, n, w, &(struct window_entry){ .t = e->now_ns, .i = cell->i, .v = cell->v,
                                          .is_sample = sampled });
-    return true;
 }
 
 int64_t window_known(const struct engine *e, const struct node *n, struct window *w)

@@ -12,12 +12,6 @@ static bool rises(uint8_t *last, uint8_t now)
     return edge;
 }
 
-/* An edge exactly d old counts at a step and no longer at the timer. */
-static bool is_inside(const struct engine *e, int64_t edge_ns, int64_t d)
-{
-    return e->by_timer ? edge_ns > e->now_ns - d : edge_ns >= e->now_ns - d;
-}
-
 /* --- then: the latest first step wins, which is exact for existence --------------------------- */
 
 struct started {
@@ -70,7 +64,7 @@ static struct cell then_eval(struct engine *e, uint32_t index, struct op_state *
     }
     if (rises(&s->last_b, b)) {
         const struct started *from = s->latest.instant == e->instant ? &s->before : &s->latest;
-        if (from->has && is_inside(e, from->start_ns, n->k0.i)) {
+        if (from->has && engine_sees(e, from->start_ns, n->k0.i)) {
             s->matched_ns = from->start_ns;
             engine_pulse(e, index);
             return op_logic(LOGIC_T);

@@ -19,11 +19,6 @@ static struct cell number(double d)
     return (struct cell){ .d = d, .v = NUMBER_KNOWN };
 }
 
-static bool is_inside(const struct engine *e, int64_t t, int64_t d)
-{
-    return e->by_timer ? t > e->now_ns - d : t >= e->now_ns - d;
-}
-
 static void sooner(int64_t *due_ns, int64_t other_ns)
 {
     if (other_ns < *due_ns)
@@ -95,7 +90,7 @@ static struct cell sum_or_count(const struct engine *e, const struct node *n, st
 
     for (uint32_t i = 0; i < w->count; i++) {
         const struct window_entry *entry = window_at(w, i);
-        if (!entry->is_sample || !is_inside(e, entry->t, n->k0.i))
+        if (!entry->is_sample || !engine_sees(e, entry->t, n->k0.i))
             continue;
         if (!count++)
             sooner(due_ns, entry->t + n->k0.i);
@@ -117,7 +112,7 @@ static struct cell slope(const struct engine *e, const struct node *n, struct wi
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < w->count; i++) {
             const struct window_entry *entry = window_at(w, i);
-            if (!entry->is_sample || !window_is_known(entry) || !is_inside(e, entry->t, n->k0.i))
+            if (!entry->is_sample || !window_is_known(entry) || !engine_sees(e, entry->t, n->k0.i))
                 continue;
             double t = (double)(entry->t - e->now_ns) / 1e9;
             first_ns = entry->t < first_ns ? entry->t : first_ns;
@@ -204,12 +199,11 @@ static struct cell window_eval(struct engine *e, uint32_t index, struct op_state
     const struct node *n = &e->graph->nodes[index];
     struct window *w = (struct window *)state;
     int64_t due_ns = TIMER_NEVER;
-    bool is_exact = n->op <= NODE_SAMPLES, is_due = state->due_ns <= e->now_ns;
+    bool is_exact = n->op <= NODE_SAMPLES;
     struct cell cell;
 
     w->room = window_shape(n).samples + WINDOW_SLOTS_ROOM;
-    if (!window_update(e, index, w) && !is_due)
-        return e->cells[index]; /* evaluated for no reason of its own, as after a reload */
+    window_update(e, index, w);
     if (n->op == NODE_AT) {
         cell = value_at(e, n, w, &due_ns);
     } else if (n->op == NODE_SAMPLES) {

@@ -42,8 +42,8 @@ static inline bool window_is_known(const struct window_entry *entry)
     return entry->v != LOGIC_U;
 }
 
-/* Lets go what has left, and puts what is new of the operand. Returns whether anything is. */
-bool window_update(struct engine *e, uint32_t index, struct window *w);
+/* Lets go what has left, and puts what is new of the operand. */
+void window_update(struct engine *e, uint32_t index, struct window *w);
 /* Known time in [t - d, t]. */
 int64_t window_known(const struct engine *e, const struct node *n, struct window *w);
 /* The first time after now at which the known time reaches `need_ns` or no longer does, if the operand stays

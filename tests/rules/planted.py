@@ -65,9 +65,30 @@ FAULTS = {
     "timer_before_condition": ("    l->state.root = now;\n",
                                "    if (e->by_timer && l->state.timer_ns <= e->now_ns)\n"
                                "        timer_due(e, life);\n    l->state.root = now;\n"),
+    # operators with memory
+    "held_forgets_its_bound_at_the_step": ("engine_sees(e, h->end_ns[v], n->k0.i)", "h->end_ns[v] > e->now_ns - n->k0.i"),
+    "count_forgets_its_bound_at_the_step": ("!engine_sees(e, s->at_ns[s->first], n->k0.i)",
+                                            "s->at_ns[s->first] <= e->now_ns - n->k0.i"),
+    "held_forgets_unknown": ("    for (int i = 0; i < 3; i++) {\n        uint8_t v = (uint8_t)(n->op == NODE_HELD",
+                             "    for (int i = 0; i < 3; i += 2) {\n        uint8_t v = (uint8_t)(n->op == NODE_HELD"),
+    "latch_set_wins": ("    if (child(e, index, 1) == LOGIC_T)\n        f->memory = LOGIC_F;\n"
+                       "    else if (child(e, index, 0) == LOGIC_T)\n        f->memory = LOGIC_T;",
+                       "    if (child(e, index, 0) == LOGIC_T)\n        f->memory = LOGIC_T;\n"
+                       "    else if (child(e, index, 1) == LOGIC_T)\n        f->memory = LOGIC_F;"),
+    "then_takes_the_same_step": ("s->latest.instant == e->instant ? &s->before : &s->latest", "&s->latest"),
+    "doubtful_absence_fires": ("value = s->is_doubtful ? LOGIC_U : LOGIC_T;", "value = LOGIC_T;"),
+    "debounce_without_its_timer": ("        else\n            op_arm(e, index, due);\n    }\n    return op_logic(b->out);",
+                                   "    }\n    return op_logic(b->out);"),
+    "frozen_by_one_sample": ("op_logic(f->samples >= 2 ? LOGIC_T : LOGIC_F)", "op_logic(LOGIC_T)"),
+    "half_a_window_is_no_bar": ("known < need ? op_logic(NUMBER_UNKNOWN) : is_exact",
+                                "known < need / 2 ? op_logic(NUMBER_UNKNOWN) : is_exact"),
+    "greatest_leaves_without_its_timer": ("    if (next < w->count)\n        sooner(due_ns, window_at(w, next)->t + n->k0.i);", ""),
+    "slope_of_one_stamp": ("if (count < 3 || first_ns == last_ns)", "if (count < 3)"),
     # discontinuity, reload
     "timer_lost_on_reload": ("    life_arm(next, (uint32_t)to, b->state.timer_ns);\n",
                              "    b->state.timer_ns = TIMER_NEVER;\n"),
+    "reload_is_an_evaluation": ("    engine_evaluate_marked(next);\n    engine_settle(next);",
+                                "    engine_evaluate_all(next);\n    engine_settle(next);"),
     "ordinal_lost_on_reload": ("        b->ordinal = a->ordinal;\n", ""),
     "discontinuity_keeps_signals": ("        e->slots[i] = (struct signal_slot){ .state = SIGNAL_MISSING };\n    for (uint32_t",
                                     "        (void)i;\n    for (uint32_t"),

@@ -442,6 +442,10 @@ static struct ref_value age_over(const struct ref_node *n, const struct timeline
 
 static struct ref_value value_at(const struct ref_node *n, const struct timeline *line, uint32_t i)
 {
+    /* A reload is no evaluation of what goes on over it: coverage that is reached at its very instant
+     * is reached by the timer, after it. */
+    if (line->entries[i].kind == ENTRY_RELOAD && i > 0 && ref_looks_back(n->op))
+        return n->at[i - 1];
     switch (n->op) {
     case X_CONST: return n->value;
     case X_AGE: return unknown(); /* asked for when it is attached */
