@@ -16,7 +16,7 @@
 
 /* Same pack, same frames, same number: the same events. Raised whenever a result can change; part
  * of the session id of a recording. */
-#define ENGINE_SEMANTICS_VERSION 1
+#define ENGINE_SEMANTICS_VERSION 2
 #define PACKS_MAX 16
 #define RULE_STREAMS_MAX 16
 #define RULE_ERRORS_SHOWN 20 /* of one load; the rest is counted */
