@@ -77,6 +77,8 @@ FORMATS_SRC = \
 TRIGGERS_SRC = \
 	triggers/bind.c \
 	triggers/compile.c \
+	triggers/value.c \
+	triggers/value_operate.c \
 	triggers/compile_call.c \
 	triggers/compile_op.c \
 	triggers/engine.c \
