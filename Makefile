@@ -96,6 +96,8 @@ TRIGGERS_SRC = \
 	triggers/op_seq.c \
 	triggers/op_window.c \
 	triggers/pack.c \
+	triggers/pack_fields.c \
+	triggers/pack_rule.c \
 	triggers/parse.c \
 	triggers/parse_primary.c \
 	triggers/ruleset.c \
